@@ -51,6 +51,13 @@ void secret_provider_class_free(struct secret_provider_class *class)
     free(class);
 }
 
+bool secret_provider_class_is_same(const struct secret_provider_class *a,
+                                   const struct secret_provider_class *b)
+{
+    return a->resource_version != NULL && a->resource_version[0] != '\0' && b->resource_version != NULL &&
+           strcmp(a->resource_version, b->resource_version) == 0 && strcmp(a->uid, b->uid) == 0;
+}
+
 enum { ALLOCATION_OVERHEAD = 16 };
 
 /* NULL takes nothing. */

@@ -72,6 +72,10 @@ struct secret_provider_class *secret_provider_class_ref(struct secret_provider_c
 /* One owner less; the last one frees. Accepts NULL. */
 void secret_provider_class_free(struct secret_provider_class *class);
 
+/* Are both the same object of the API server, unchanged? False when their versions are not known. */
+bool secret_provider_class_is_same(const struct secret_provider_class *a,
+                                   const struct secret_provider_class *b);
+
 /* The memory that it takes, about: its texts, and what an allocator adds to each. */
 size_t secret_provider_class_size(const struct secret_provider_class *class);
 

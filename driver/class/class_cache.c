@@ -250,6 +250,16 @@ struct secret_provider_class *class_cache_get(struct class_cache *cache, const c
     return entry->class != NULL && age < cache->max_age_ms ? entry->class : NULL;
 }
 
+struct secret_provider_class *class_cache_last(struct class_cache *cache, const char *ns, const char *name)
+{
+    struct entry *entry = cache->source->local ? NULL : entry_find(cache, ns, name);
+
+    if (entry == NULL)
+        return NULL;
+    touch(entry);
+    return entry->class;
+}
+
 static int send_request(struct entry *entry, struct error **err)
 {
     const struct class_source *source = entry->cache->source;
@@ -295,6 +305,16 @@ void class_cache_put(struct class_cache *cache, struct secret_provider_class *cl
 
     if (entry != NULL)
         take_result(entry, secret_provider_class_ref(class), /* failure= */ NULL);
+}
+
+void class_cache_remove(struct class_cache *cache, const char *ns, const char *name)
+{
+    struct entry *entry = entry_find(cache, ns, name);
+
+    if (entry == NULL)
+        return;
+    secret_provider_class_free(steal_ptr(&entry->class));
+    set_size(entry);
 }
 
 void class_cache_forget_failures(struct class_cache *cache)

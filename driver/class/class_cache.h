@@ -61,6 +61,10 @@ void class_cache_destroy(struct class_cache *cache);
 struct secret_provider_class *class_cache_get(struct class_cache *cache, const char *ns, const char *name,
                                               const struct error **ret_failure);
 
+/* The class as it was last read, however long ago, borrowed likewise; NULL when there is none, or the source
+ * is local. Of use only to one who reads it again and compares the versions. */
+struct secret_provider_class *class_cache_last(struct class_cache *cache, const char *ns, const char *name);
+
 /* Looks the class up. The class that is called back is borrowed: secret_provider_class_ref() keeps it. */
 struct class_cache_call *class_cache_start(struct class_cache *cache, const char *ns, const char *name,
                                            class_lookup_callback *callback, void *arg, struct error **err);
@@ -70,6 +74,9 @@ void class_cache_cancel(struct class_cache_call **call);
 
 /* Caches a class that has just been read by another lookup. */
 void class_cache_put(struct class_cache *cache, struct secret_provider_class *class);
+
+/* The class is not there any more, as another lookup has found. */
+void class_cache_remove(struct class_cache *cache, const char *ns, const char *name);
 
 /* Failures do not count any more: the API server is reachable again. */
 void class_cache_forget_failures(struct class_cache *cache);

@@ -311,18 +311,47 @@ static void enter_due(struct publish *publish)
 
 /* --- CLASS --- */
 
+/* Kubelets retry: the provider is not to be called early for a class that is gone. */
+static void forget_class(const struct publish *publish, const struct error *error)
+{
+    struct class_cache *cache = publish->publisher->class_cache;
+
+    if (cache != NULL && error_code(error) == GRPC_STATUS_NOT_FOUND)
+        class_cache_remove(cache, publish->request.pod_namespace, publish->request.class_name);
+}
+
 static void class_done(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct publish *publish = arg;
 
     publish->lookup = NULL;
     if (class == NULL) {
+        publish_end_early_fetch(publish);
+        forget_class(publish, error);
         class_failed(publish, error);
         return;
     }
     if (publish->publisher->class_cache != NULL)
         class_cache_put(publish->publisher->class_cache, class);
+    if (publish->class != NULL && secret_provider_class_is_same(publish->class, class)) {
+        secret_provider_class_free(class);
+        publish_confirm_early_fetch(publish);
+        return;
+    }
+    publish_end_early_fetch(publish);
     publish_enter_fetch(publish, class);
+}
+
+/* A first mount calls the provider while the class is being read, with the class as it was read last. */
+static void fetch_early(struct publish *publish)
+{
+    struct class_cache *cache = publish->publisher->class_cache;
+    struct secret_provider_class *last = NULL;
+
+    if (cache != NULL && publish->mode == &first_mount)
+        last = class_cache_last(cache, publish->request.pod_namespace, publish->request.class_name);
+    if (last != NULL)
+        publish_start_early_fetch(publish, secret_provider_class_ref(last));
 }
 
 /* The class's name has been checked. */
@@ -332,7 +361,10 @@ static int start_class(struct publish *publish, struct error **err)
     publish->lookup = class_source_start(
         publish->publisher->classes, publish->request.pod_namespace, publish->request.class_name,
         publish_child_timeout(publish_time_left(publish)), class_done, publish, err);
-    return publish->lookup != NULL ? 0 : -1;
+    if (publish->lookup == NULL)
+        return -1;
+    fetch_early(publish);
+    return 0;
 }
 
 static void enter_class(struct publish *publish)

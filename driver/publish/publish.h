@@ -30,6 +30,11 @@
  *              ▼
  *             OK
  *
+ * In CLASS a first mount calls the provider at the same time, with the class as it was read last
+ * (class_cache.h), if the provider is known to return files. What it returns counts only if the class turns
+ * out to be unchanged, by its version; otherwise it is dropped, and fetched again. So a new pod never sees an
+ * old class, and waits for the slower of both instead of one after the other.
+ *
  * INSPECT is left out when the loop sees that nothing is there (volume_is_surely_absent()). What appears
  * there later is met by WRITE, as after an inspection.
  *

@@ -155,6 +155,10 @@ static void provider_done(struct provider_response *response, const struct error
     struct publish *publish = arg;
 
     publish->provider = NULL;
+    if (publish->lookup != NULL && error != NULL) { /* perhaps of an outdated class */
+        publish_end_early_fetch(publish);
+        return;
+    }
     if (strcmp(type, PROVIDER_MAY_WRITE) == 0) { /* it was replaced between two tries */
         enter_prepare(publish);
         return;
@@ -166,7 +170,8 @@ static void provider_done(struct provider_response *response, const struct error
     }
     publish->response = *response;
     *response = (struct provider_response){0};
-    enter_write(publish);
+    if (publish->lookup == NULL) /* otherwise it is confirmed first */
+        enter_write(publish);
 }
 
 /* The versions that the volume shows, for a rotation check: the provider may then respond from its cache. Not
@@ -195,23 +200,21 @@ static void limit_responses(const struct publisher *publisher)
     byte_budget_set_max(publisher->budget, left < max ? left : max);
 }
 
-static void call_provider(struct publish *publish)
+static int attributes_of(const struct publish *publish, struct string_map *ret, struct error **err)
+{
+    return publish_request_attributes(&publish->request, &publish->class->parameters,
+                                      publish->publisher->pod_overrides_class, ret, err);
+}
+
+static int start_provider(struct publish *publish, const struct string_map *attributes, struct error **err)
 {
     const struct publisher *publisher = publish->publisher;
-    cleanup_string_map struct string_map attributes = {0};
-    cleanup_error struct error *error = NULL;
 
-    if (publish_request_attributes(&publish->request, &publish->class->parameters,
-                                   publisher->pod_overrides_class, &attributes, &error) < 0) {
-        publish_fail(publish, error, /* type= */ NULL);
-        return;
-    }
     limit_responses(publisher);
-    publish->state = PUBLISH_PROVIDER;
     publish->provider_started_ns = clock_monotonic_ns();
     publish->provider = provider_call_start(
         publisher->providers, publish->class->provider,
-        &(struct provider_mount_request){.attributes = &attributes,
+        &(struct provider_mount_request){.attributes = attributes,
                                          .secrets = &publish->request.secrets,
                                          .target_path = publish->request.target_path,
                                          .may_write = is_mounted(publish),
@@ -219,8 +222,21 @@ static void call_provider(struct publish *publish)
                                          .timeout_ms = publish_child_timeout(publish_time_left(publish)),
                                          .budget = publisher->budget,
                                          .bytes = &publish->bytes},
-        provider_done, publish, &error);
-    if (publish->provider != NULL)
+        provider_done, publish, err);
+    return publish->provider != NULL ? 0 : -1;
+}
+
+static void call_provider(struct publish *publish)
+{
+    cleanup_string_map struct string_map attributes = {0};
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_PROVIDER;
+    if (attributes_of(publish, &attributes, &error) < 0) {
+        publish_fail(publish, error, /* type= */ NULL);
+        return;
+    }
+    if (start_provider(publish, &attributes, &error) == 0)
         return;
     if (strcmp(error_type(error), PROVIDER_MAY_WRITE) == 0)
         enter_prepare(publish);
@@ -320,16 +336,49 @@ static void enter_write(struct publish *publish)
 
 /* --- start --- */
 
+static void set_class(struct publish *publish, struct secret_provider_class *class)
+{
+    publish->class = class;
+    /* A bad annotation is reported elsewhere: at the next call for the volume, and by the class cache. */
+    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
+                              /* err= */ NULL);
+}
+
+void publish_start_early_fetch(struct publish *publish, struct secret_provider_class *class)
+{
+    cleanup_string_map struct string_map attributes = {0};
+    bool prepares = false;
+
+    set_class(publish, class);
+    if (check_class(publish, /* err= */ NULL) < 0 || needs_prepare(publish, &prepares, /* err= */ NULL) < 0 ||
+        prepares || attributes_of(publish, &attributes, /* err= */ NULL) < 0 ||
+        start_provider(publish, &attributes, /* err= */ NULL) < 0)
+        publish_end_early_fetch(publish);
+}
+
+void publish_confirm_early_fetch(struct publish *publish)
+{
+    publish->state = PUBLISH_PROVIDER;
+    if (publish->provider == NULL)
+        enter_write(publish);
+}
+
+void publish_end_early_fetch(struct publish *publish)
+{
+    if (publish->provider != NULL)
+        provider_call_cancel(&publish->provider);
+    provider_response_finish(&publish->response);
+    byte_reservation_release(&publish->bytes);
+    secret_provider_class_free(steal_ptr(&publish->class));
+}
+
 void publish_enter_fetch(struct publish *publish, struct secret_provider_class *class)
 {
     cleanup_error struct error *error = NULL;
     bool prepares = false;
 
     publish->state = PUBLISH_PROVIDER;
-    publish->class = class;
-    /* A bad annotation is reported elsewhere: at the next call for the volume, and by the class cache. */
-    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
-                              /* err= */ NULL);
+    set_class(publish, class);
     if (check_class(publish, &error) < 0)
         publish_fail(publish, error, /* type= */ NULL);
     else if (needs_prepare(publish, &prepares, &error) < 0)

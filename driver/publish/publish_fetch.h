@@ -13,6 +13,18 @@
 /* PREPARE or PROVIDER. Takes the class over; the operation may be freed on return. */
 void publish_enter_fetch(struct publish *publish, struct secret_provider_class *class);
 
+/* An early fetch: while the class is being read (publish->lookup), the provider is called with the class as
+ * it was read last, which is taken over. Has no effect where a volume has to be prepared. Nothing is written
+ * before publish_confirm_early_fetch(). A failure ends the early fetch and counts for nothing. */
+void publish_start_early_fetch(struct publish *publish, struct secret_provider_class *class);
+
+/* The class has not changed: PROVIDER or WRITE. There is an early fetch; the operation may be freed on
+ * return. */
+void publish_confirm_early_fetch(struct publish *publish);
+
+/* It has, or cannot be read. Has no effect without an early fetch. */
+void publish_end_early_fetch(struct publish *publish);
+
 /* The `write` of modes: a volume that is new or incomplete, and one that is complete. */
 void publish_write_new(struct publish_job *job);
 void publish_write_again(struct publish_job *job);

@@ -89,7 +89,8 @@ struct publish {
     uint64_t started_ns;
     uint64_t deadline_ms; /* on uv_now()'s clock */
 
-    /* The running child; at most one is not NULL. Workers are no children: they cannot be cancelled. */
+    /* The running child; at most one is not NULL, but for a lookup during which the provider is called
+     * (publish_start_early_fetch()). Workers are no children: they cannot be cancelled. */
     struct class_cache_call *cached_class;
     struct class_lookup *lookup;
     struct provider_call *provider;

@@ -57,6 +57,7 @@ struct fixture {
     const char *provider_text; /* content of the one file */
     const char *class_provider;
     const char *refresh, *rotation_interval; /* annotations of the class */
+    const char *class_version;               /* NULL: not known */
     bool no_parameters, writable;
     const char *class_name, *pod_namespace; /* of the request */
     uv_timer_t timer;                       /* delivers the response of the fake that was started last */
@@ -100,6 +101,7 @@ static inline void deliver_class(uv_timer_t *timer)
         class->ns = strdup("shop");
         class->uid = strdup("");
         class->provider = strdup(fixture->class_provider);
+        class->resource_version = fixture->class_version != NULL ? strdup(fixture->class_version) : NULL;
         class->refresh = fixture->refresh != NULL ? strdup(fixture->refresh) : NULL;
         class->rotation_interval =
             fixture->rotation_interval != NULL ? strdup(fixture->rotation_interval) : NULL;

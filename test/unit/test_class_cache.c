@@ -363,6 +363,22 @@ static void a_class_that_was_read_elsewhere_is_cached(void **state)
     assert_int_equal(fixture->requests, 0);
 }
 
+static void the_last_class_is_there_whatever_its_age_until_it_is_removed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret_provider_class *class = make_class("web", "9", "noted", "");
+
+    assert_null(class_cache_last(fixture->cache, "shop", "web"));
+    class_cache_put(fixture->cache, class);
+    let_pass(fixture, CLASS_CACHE_AGE_MS);
+    assert_ptr_equal(class_cache_last(fixture->cache, "shop", "web"), class);
+    secret_provider_class_free(class);
+    class_cache_remove(fixture->cache, "shop", "web");
+    class_cache_remove(fixture->cache, "shop", "other");
+    assert_null(class_cache_last(fixture->cache, "shop", "web"));
+    assert_int_equal(fixture->requests, 0);
+}
+
 /* The version of a class that the cache still has; "" when it has none. */
 static const char *version_in_request(struct fixture *fixture, const char *name)
 {
@@ -483,6 +499,7 @@ int main(void)
         TEST(a_callback_may_cancel_and_start_a_call),
         TEST(a_request_that_cannot_start_is_an_error_and_nothing_waits),
         TEST(a_class_that_was_read_elsewhere_is_cached),
+        TEST(the_last_class_is_there_whatever_its_age_until_it_is_removed),
         TEST(unused_classes_are_evicted),
         TEST(classes_take_no_more_memory_than_allowed),
         TEST(short_intervals_shorten_the_cache_time),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/list.h"
+#include "provider-azure/vault/cached_responses.h"
 #include "provider-azure/vault/vault_failure.h"
 
 /* Objects are found through a small hash table: a node's mounts may hold thousands. */
@@ -31,14 +32,12 @@ struct object {
 /* Lives while it has a response or a flight. */
 struct reader {
     struct list in_object;
-    struct list in_cached; /* in cache->cached, while there is a response */
     struct vault_cache *cache;
     struct object *object;
     uint8_t principal[DIGEST_SHA256_LEN];
     struct list flights; /* newest first */
-    struct vault_response *response;
+    struct cached_response cached;
     uint8_t fingerprint[DIGEST_SHA256_LEN]; /* the response's */
-    uint64_t expires_ms;
 };
 
 struct flight {
@@ -55,13 +54,9 @@ struct vault_cache {
     const struct network *network;
     struct token_cache *tokens;
     struct stale_store *stale; /* or NULL */
-    uint64_t ttl_ms;
+    struct cached_responses cached;
     struct list buckets[BUCKETS]; /* struct object */
-    struct list cached;           /* struct reader, oldest first */
-    size_t n_cached;
-    size_t bytes;
-    struct vault_lists lists;      /* of all mounts */
-    struct transport_timer *sweep; /* runs while something is cached */
+    struct vault_lists lists;     /* of all mounts */
 };
 
 struct vault_waiter {
@@ -171,101 +166,26 @@ static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DI
 static void reader_release(struct reader *reader)
 {
     struct object *object = reader->object;
-    if (reader->response != NULL || !list_empty(&reader->flights))
+    if (reader->cached.response != NULL || !list_empty(&reader->flights))
         return;
     list_remove(&reader->in_object);
     free(reader);
     object_release(object);
 }
 
+static void on_expired(struct cached_response *place)
+{
+    reader_release(container_of(place, struct reader, cached));
+}
+
 /* --- cached responses --- */
-
-static void evict(struct reader *reader)
-{
-    struct vault_cache *cache = reader->cache;
-    if (reader->response == NULL)
-        return;
-    list_remove(&reader->in_cached);
-    cache->n_cached--;
-    cache->bytes -= vault_response_size(reader->response);
-    vault_response_unref(steal_ptr(&reader->response));
-}
-
-/* NULL when nothing is cached. */
-static struct reader *oldest_cached(const struct vault_cache *cache)
-{
-    return list_empty(&cache->cached) ? NULL : container_of(cache->cached.next, struct reader, in_cached);
-}
-
-/* Something must be cached. */
-static void evict_oldest(struct vault_cache *cache)
-{
-    struct reader *oldest = container_of(cache->cached.next, struct reader, in_cached);
-    evict(oldest);
-    reader_release(oldest);
-}
-
-static void on_sweep(void *arg);
-
-/* Sets the timer for the oldest response: secrets do not stay in memory until the next read. */
-static void arm_sweep(struct vault_cache *cache)
-{
-    const struct transport *transport = cache->network->transport;
-    const struct reader *oldest = oldest_cached(cache);
-    struct error *failure = NULL;
-
-    if (oldest == NULL || cache->sweep != NULL)
-        return;
-    uint64_t now = transport_now_ms(transport);
-    cache->sweep = transport_after(transport, oldest->expires_ms > now ? oldest->expires_ms - now : 0,
-                                   on_sweep, cache, &failure);
-    if (cache->sweep == NULL) { /* no memory for a timer: cache nothing rather than for ever */
-        while (cache->n_cached > 0)
-            evict_oldest(cache);
-    }
-    error_free(failure);
-}
-
-static void on_sweep(void *arg)
-{
-    struct vault_cache *cache = arg;
-    uint64_t now = transport_now_ms(cache->network->transport);
-    const struct reader *oldest = NULL;
-
-    cache->sweep = NULL;
-    while ((oldest = oldest_cached(cache)) != NULL && oldest->expires_ms <= now)
-        evict_oldest(cache);
-    arm_sweep(cache);
-}
-
-/* Caches the response in the place of an older one. The reader has a flight, so it does not go meanwhile. */
-static void put(struct reader *reader, struct vault_response *response,
-                const uint8_t fingerprint[DIGEST_SHA256_LEN])
-{
-    struct vault_cache *cache = reader->cache;
-    size_t size = vault_response_size(response);
-
-    evict(reader);
-    if (cache->ttl_ms == 0 || size > VAULT_CACHE_MAX_BYTES)
-        return;
-    while (cache->n_cached > 0 &&
-           (cache->n_cached >= VAULT_CACHE_MAX_RESPONSES || cache->bytes + size > VAULT_CACHE_MAX_BYTES))
-        evict_oldest(cache);
-    reader->response = vault_response_ref(response);
-    memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
-    reader->expires_ms = response->read_ms + cache->ttl_ms;
-    list_insert_before(&cache->cached, &reader->in_cached);
-    cache->n_cached++;
-    cache->bytes += size;
-    arm_sweep(cache);
-}
 
 static bool may_serve(const struct reader *reader, const struct vault_freshness *freshness, uint64_t now_ms)
 {
-    const struct vault_response *response = reader->response;
+    const struct vault_response *response = reader->cached.response;
     const struct object *object = reader->object;
 
-    if (response == NULL || reader->expires_ms <= now_ms)
+    if (response == NULL || reader->cached.expires_ms <= now_ms)
         return false;
     /* Another identity may have been served something else since. */
     if (response->read_ms < object->last_served_ms &&
@@ -321,29 +241,31 @@ static void update_cache(const struct flight *flight, struct vault_response *res
                          const struct error *error)
 {
     struct reader *reader = flight->reader;
+    struct vault_cache *cache = reader->cache;
     struct object *object = reader->object;
-    struct stale_store *stale = reader->cache->stale;
+    struct stale_store *stale = cache->stale;
     uint8_t fingerprint[DIGEST_SHA256_LEN];
 
     if (response == NULL || response->not_found != NULL) {
         enum grpc_status code = error_code(response != NULL ? response->not_found : error);
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED ||
             code == GRPC_STATUS_UNAUTHENTICATED)
-            evict(reader); /* the vault does not give it any more */
+            cached_responses_drop(&cache->cached, &reader->cached); /* the vault does not give it any more */
         refuse_stale(flight, response, error);
         return;
     }
     vault_response_fingerprint(response, fingerprint);
     if (!object->served || response->read_ms >= object->last_served_ms ||
         memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0) {
-        put(reader, response, fingerprint);
+        memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
+        cached_responses_put(&cache->cached, &reader->cached, response);
         stale_store_keep(stale, &flight->stale, response, flight->keep_ms);
     } else {
-        evict(reader);
+        cached_responses_drop(&cache->cached, &reader->cached);
         stale_store_forget(stale, &flight->stale);
     }
     object->served = true;
-    object->last_served_ms = transport_now_ms(reader->cache->network->transport);
+    object->last_served_ms = transport_now_ms(cache->network->transport);
     memcpy(object->last_served_fingerprint, fingerprint, DIGEST_SHA256_LEN);
 }
 
@@ -379,8 +301,8 @@ static struct flight *find_flight(const struct reader *reader, const struct vaul
     const struct object *object = reader->object;
     uint64_t window = VAULT_CACHE_JOIN_MS;
 
-    if (freshness->republish && reader->cache->ttl_ms > window)
-        window = reader->cache->ttl_ms;
+    if (freshness->republish && reader->cache->cached.ttl_ms > window)
+        window = reader->cache->cached.ttl_ms;
     for (struct list *link = reader->flights.next; link != &reader->flights; link = link->next) {
         struct flight *flight = container_of(link, struct flight, in_reader);
         uint64_t sent = vault_call_sent_ms(flight->call);
@@ -436,7 +358,7 @@ static int serve_cached(struct reader *reader, struct vault_waiter *waiter, stru
     waiter->timer = transport_after(network->transport, 0, on_cached, waiter, err);
     if (waiter->timer == NULL)
         return -1;
-    waiter->response = vault_response_ref(reader->response);
+    waiter->response = vault_response_ref(reader->cached.response);
     azure_metrics_object_lookup(network->metrics, "republished");
     return 0;
 }
@@ -574,8 +496,7 @@ struct vault_cache *vault_cache_create(const struct network *network, struct tok
     cache->network = network;
     cache->tokens = tokens;
     cache->stale = stale;
-    cache->ttl_ms = ttl_ms;
-    list_init(&cache->cached);
+    cached_responses_init(&cache->cached, network->transport, ttl_ms, on_expired);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&cache->buckets[i]);
     return cache;
@@ -585,8 +506,6 @@ void vault_cache_destroy(struct vault_cache *cache)
 {
     if (cache == NULL)
         return;
-    while (cache->n_cached > 0)
-        evict_oldest(cache);
-    transport_stop(cache->network->transport, &cache->sweep);
+    cached_responses_finish(&cache->cached);
     free(cache);
 }

@@ -24,8 +24,6 @@
 #include "provider-azure/vault/stale_store.h"
 #include "provider-azure/vault/vault_call.h"
 
-/* Enough for the objects of all pods of a node; beyond it the oldest goes first. */
-enum { VAULT_CACHE_MAX_RESPONSES = 2000, VAULT_CACHE_MAX_BYTES = 2 * 1024 * 1024 };
 /* Pods start in bursts, and a vault responds within some ten milliseconds: longer waits are trouble, in which
  * one more request per half a second does not matter. */
 enum { VAULT_CACHE_JOIN_MS = 500 };

@@ -53,20 +53,33 @@ static void release_bytes(const struct mount *mount)
         byte_reservation_release(mount->bytes);
 }
 
+/* The time of the volume's first call, this one or one that the vault throttled. */
+static uint64_t first_call_ms(const struct mount *mount)
+{
+    return mount->freshness.tried_ms != 0 ? mount->freshness.tried_ms : mount->began_ms;
+}
+
 /* What the next call for this volume may be served. */
 static void remember(const struct mount *mount, const struct error *error)
 {
     const struct mount_shared *shared = mount->shared;
     const uint8_t *volume = mount->request.volume;
+    uint64_t now = transport_now_ms(shared->network->transport);
 
     if (error == NULL)
-        served_volumes_put(shared->volumes, volume, transport_now_ms(shared->network->transport));
+        served_volumes_put(shared->volumes, volume, now);
     if (mount->freshness.republish)
         return;
-    if (error_code(error) != GRPC_STATUS_RESOURCE_EXHAUSTED)
+    /* The error's code is that of its first object; another one may have been throttled. */
+    bool throttled = error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED ||
+                     (error != NULL && mount->fetch != NULL && fetch_is_throttled(mount->fetch));
+    if (!throttled) {
         served_volumes_forget(shared->throttled, volume);
-    else if (mount->freshness.tried_ms == 0)
-        served_volumes_put(shared->throttled, volume, mount->began_ms);
+        return;
+    }
+    served_volumes_renew(shared->throttled, volume, first_call_ms(mount), now);
+    if (mount->fetch != NULL)
+        fetch_hold(mount->fetch, now + MOUNT_HOLD_MS);
 }
 
 /* Ends the mount; takes over `error`. */
@@ -278,7 +291,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         served_volumes_last_ms(mount->shared->volumes, mount->request.volume, transport_now_ms(transport));
     mount->began_ms = transport_now_ms(transport);
     mount->freshness.tried_ms =
-        served_volumes_exact_ms(mount->shared->throttled, mount->request.volume, mount->began_ms);
+        served_volumes_since_ms(mount->shared->throttled, mount->request.volume, mount->began_ms);
     uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;
     uint64_t work = left > 2 * (uint64_t)MARGIN_MS ? left - MARGIN_MS : left / 2;
     mount->deadline_ms = transport_now_ms(transport) + work;

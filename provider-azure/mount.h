@@ -23,8 +23,9 @@ enum { MOUNT_LIMIT_MS = 120 * 1000 };
 
 struct mount;
 
-/* For how long a throttled first mount is remembered: the kubelet calls again within two minutes. */
-enum { MOUNT_THROTTLED_MS = 10 * 60 * 1000 };
+/* For how long after its last call the first call of a throttled volume is remembered, and for how long what
+ * it needs is held: the kubelet calls again within 122 seconds. */
+enum { MOUNT_THROTTLED_MS = 10 * 60 * 1000, MOUNT_HOLD_MS = 150 * 1000 };
 
 /* Shared by all mounts of the process. Borrowed. */
 struct mount_shared {

@@ -6,7 +6,8 @@
 void cached_responses_init(struct cached_responses *responses, const struct transport *transport,
                            uint64_t ttl_ms, void (*on_expired)(struct cached_response *place))
 {
-    *responses = (struct cached_responses){.transport = transport, .ttl_ms = ttl_ms, .on_expired = on_expired};
+    *responses =
+        (struct cached_responses){.transport = transport, .ttl_ms = ttl_ms, .on_expired = on_expired};
     list_init(&responses->unheld);
     list_init(&responses->held);
 }
@@ -78,24 +79,28 @@ static uint64_t next_end_ms(const struct cached_responses *responses)
 
 static void on_sweep(void *arg);
 
-/* Sets the timer for the next one that goes: secrets do not stay in memory until the next read. */
-static void arm_sweep(struct cached_responses *responses)
+/* Sets the timer for the next one that goes: secrets do not stay in memory until the next read. False: there
+ * is no memory for a timer. */
+static bool arm_sweep(struct cached_responses *responses)
 {
     uint64_t next = next_end_ms(responses);
     struct error *failure = NULL;
 
     if (next == UINT64_MAX || (responses->sweep != NULL && responses->sweep_ms <= next))
-        return;
+        return true;
     transport_stop(responses->transport, &responses->sweep);
     uint64_t now = transport_now_ms(responses->transport);
     responses->sweep =
         transport_after(responses->transport, next > now ? next - now : 0, on_sweep, responses, &failure);
     responses->sweep_ms = next;
-    if (responses->sweep == NULL) { /* no memory for a timer: cache nothing rather than for ever */
-        while (responses->n > 0)
-            expire_oldest(responses);
-    }
     error_free(failure);
+    return responses->sweep != NULL;
+}
+
+static void expire_all(struct cached_responses *responses)
+{
+    while (responses->n > 0)
+        expire_oldest(responses);
 }
 
 static void sweep_list(struct cached_responses *responses, const struct list *list, uint64_t now_ms)
@@ -113,7 +118,8 @@ static void on_sweep(void *arg)
     responses->sweep = NULL;
     sweep_list(responses, &responses->unheld, now);
     sweep_list(responses, &responses->held, now);
-    arm_sweep(responses);
+    if (!arm_sweep(responses)) /* nothing is cached rather than for ever */
+        expire_all(responses);
 }
 
 void cached_responses_put(struct cached_responses *responses, struct cached_response *place,
@@ -124,15 +130,18 @@ void cached_responses_put(struct cached_responses *responses, struct cached_resp
     cached_responses_drop(responses, place);
     if (responses->ttl_ms == 0 || size > CACHED_RESPONSES_MAX_BYTES)
         return;
-    while (responses->n > 0 && (responses->n >= CACHED_RESPONSES_MAX ||
-                                responses->bytes + size > CACHED_RESPONSES_MAX_BYTES))
+    while (responses->n > 0 &&
+           (responses->n >= CACHED_RESPONSES_MAX || responses->bytes + size > CACHED_RESPONSES_MAX_BYTES))
         expire_oldest(responses);
     place->response = vault_response_ref(response);
     place->expires_ms = response->read_ms + responses->ttl_ms;
     insert(responses, place);
     responses->n++;
     responses->bytes += size;
-    arm_sweep(responses);
+    if (arm_sweep(responses))
+        return;
+    cached_responses_drop(responses, place);
+    expire_all(responses);
 }
 
 void cached_responses_hold(struct cached_responses *responses, struct cached_response *place,
@@ -149,7 +158,6 @@ void cached_responses_hold(struct cached_responses *responses, struct cached_res
 
 void cached_responses_finish(struct cached_responses *responses)
 {
-    while (responses->n > 0)
-        expire_oldest(responses);
+    expire_all(responses);
     transport_stop(responses->transport, &responses->sweep);
 }

@@ -44,8 +44,7 @@ void cached_responses_init(struct cached_responses *responses, const struct tran
 void cached_responses_finish(struct cached_responses *responses);
 
 /* Puts a reference to the response into the place, in the stead of an older one. `on_expired` may run for
- * other places. Without memory for a timer nothing is cached, and it runs for this place, too: the owner keeps
- * the place meanwhile. */
+ * other places. The place stays empty if the response is too large, or without memory for a timer. */
 void cached_responses_put(struct cached_responses *responses, struct cached_response *place,
                           struct vault_response *response);
 

@@ -447,6 +447,21 @@ void fetch_give_up(struct fetch *fetch)
         object_read_give_up(&fetch->reads[i]->base);
 }
 
+bool fetch_is_throttled(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->n_reads; i++) {
+        if (error_code(fetch->reads[i]->base.error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+            return true;
+    }
+    return false;
+}
+
+void fetch_hold(const struct fetch *fetch, uint64_t until_ms)
+{
+    for (size_t i = 0; i < fetch->n_reads; i++)
+        object_read_hold(&fetch->reads[i]->base, until_ms);
+}
+
 void fetch_destroy(struct fetch *fetch)
 {
     if (fetch == NULL)

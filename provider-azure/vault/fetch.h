@@ -76,6 +76,12 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n);
 /* Cancels the reads that run; the error of each says what it waited for. No callback. */
 void fetch_give_up(struct fetch *fetch);
 
+/* Whether a read failed because its vault throttles, whatever else failed. */
+bool fetch_is_throttled(const struct fetch *fetch);
+
+/* What the reads have brought, or others still wait for, is held until `until_ms`: vault_cache_hold(). */
+void fetch_hold(const struct fetch *fetch, uint64_t until_ms);
+
 /* Cancels the reads that run and frees all outputs. No callback. Accepts NULL. */
 void fetch_destroy(struct fetch *fetch);
 

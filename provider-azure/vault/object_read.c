@@ -228,6 +228,20 @@ void object_read_give_up(struct object_read *read)
     cancel(read);
 }
 
+void object_read_hold(const struct object_read *read, uint64_t until_ms)
+{
+    const struct object_read_context *context = read->context;
+
+    for (size_t i = 0; context != NULL && i < read->order.n; i++) {
+        const struct vault_query query = query_of(read, read->order.at[i]);
+        const struct vault_access *access = vault_tokens_access(context->tokens, read->order.at[i]);
+        bool has_read = read->order.at[i] == read->served && !read->stale;
+        if (access->token != NULL)
+            vault_cache_hold(context->cache, &query, access->token, has_read ? read->response : NULL,
+                             until_ms);
+    }
+}
+
 void object_read_finish(struct object_read *read)
 {
     if (read->context != NULL)

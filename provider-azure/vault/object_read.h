@@ -63,6 +63,9 @@ int object_read_start(struct object_read *read, struct object_read_context *cont
  * late to be converted. */
 void object_read_give_up(struct object_read *read);
 
+/* The volume has failed, and calls again before `until_ms`: see vault_cache_hold(). */
+void object_read_hold(const struct object_read *read, uint64_t until_ms);
+
 /* Ends it without a callback, and frees the outcome. */
 void object_read_finish(struct object_read *read);
 

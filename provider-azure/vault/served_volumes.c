@@ -16,6 +16,7 @@ struct entry {
     struct list in_order;
     uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t served_ms;
+    uint64_t since_ms; /* served_volumes_renew() */
 };
 
 struct served_volumes {
@@ -83,6 +84,12 @@ static void evict(struct served_volumes *volumes, uint64_t now_ms)
 void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
                         uint64_t now_ms)
 {
+    served_volumes_renew(volumes, volume, now_ms, now_ms);
+}
+
+void served_volumes_renew(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
+                          uint64_t since_ms, uint64_t now_ms)
+{
     if (volumes->ttl_ms == 0)
         return;
     struct entry *entry = find(volumes, volume);
@@ -95,6 +102,7 @@ void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIG
         return;
     }
     entry->served_ms = now_ms;
+    entry->since_ms = since_ms;
     memcpy(entry->volume, volume, DIGEST_SHA256_LEN);
     list_insert_before(&volumes->buckets[volume[0] % BUCKETS], &entry->in_bucket);
     list_insert_before(&volumes->order, &entry->in_order);
@@ -109,11 +117,11 @@ uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint
     return last + volumes->ttl_ms < now_ms ? 0 : last;
 }
 
-uint64_t served_volumes_exact_ms(const struct served_volumes *volumes,
+uint64_t served_volumes_since_ms(const struct served_volumes *volumes,
                                  const uint8_t volume[DIGEST_SHA256_LEN], uint64_t now_ms)
 {
     const struct entry *entry = find(volumes, volume);
-    return entry == NULL || entry->served_ms + volumes->ttl_ms < now_ms ? 0 : entry->served_ms;
+    return entry == NULL || entry->served_ms + volumes->ttl_ms < now_ms ? 0 : entry->since_ms;
 }
 
 void served_volumes_forget(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN])

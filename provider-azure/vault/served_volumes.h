@@ -32,8 +32,12 @@ void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIG
 uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
                                 uint64_t now_ms);
 
-/* The time that was put for exactly this volume within `ttl_ms`, else 0. */
-uint64_t served_volumes_exact_ms(const struct served_volumes *volumes,
+/* Puts `now_ms`, so that the volume is remembered from now on, with the time of an earlier event. */
+void served_volumes_renew(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
+                          uint64_t since_ms, uint64_t now_ms);
+
+/* The time of that event for exactly this volume; 0 if nothing was put for it within `ttl_ms`. */
+uint64_t served_volumes_since_ms(const struct served_volumes *volumes,
                                  const uint8_t volume[DIGEST_SHA256_LEN], uint64_t now_ms);
 
 /* Harmless for a volume that is not known. */

@@ -56,6 +56,7 @@ struct vault_cache {
     struct stale_store *stale; /* or NULL */
     struct cached_responses cached;
     struct list buckets[BUCKETS]; /* struct object */
+    uint64_t refused_ms;          /* when a vault refused a read last, any */
     struct vault_lists lists;     /* of all mounts */
 };
 
@@ -180,12 +181,18 @@ static void on_expired(struct cached_response *place)
 
 /* --- cached responses --- */
 
+static void put(struct reader *reader, struct vault_response *response)
+{
+    vault_response_fingerprint(response, reader->fingerprint);
+    cached_responses_put(&reader->cache->cached, &reader->cached, response);
+}
+
 static bool may_serve(const struct reader *reader, const struct vault_freshness *freshness, uint64_t now_ms)
 {
     const struct vault_response *response = reader->cached.response;
     const struct object *object = reader->object;
 
-    if (response == NULL || reader->cached.expires_ms <= now_ms)
+    if (response == NULL)
         return false;
     /* Another identity may have been served something else since. */
     if (response->read_ms < object->last_served_ms &&
@@ -193,6 +200,8 @@ static bool may_serve(const struct reader *reader, const struct vault_freshness 
         return false;
     if (!freshness->republish)
         return freshness->tried_ms != 0 && response->read_ms >= freshness->tried_ms;
+    if (reader->cached.expires_ms <= now_ms) /* it is held */
+        return false;
     return response->read_ms > freshness->volume_served_ms ||
            now_ms - response->read_ms <= VAULT_CACHE_GRACE_MS;
 }
@@ -244,21 +253,22 @@ static void update_cache(const struct flight *flight, struct vault_response *res
     struct vault_cache *cache = reader->cache;
     struct object *object = reader->object;
     struct stale_store *stale = cache->stale;
-    uint8_t fingerprint[DIGEST_SHA256_LEN];
 
     if (response == NULL || response->not_found != NULL) {
         enum grpc_status code = error_code(response != NULL ? response->not_found : error);
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED ||
-            code == GRPC_STATUS_UNAUTHENTICATED)
-            cached_responses_drop(&cache->cached, &reader->cached); /* the vault does not give it any more */
+            code == GRPC_STATUS_UNAUTHENTICATED) { /* the vault does not give it any more */
+            cached_responses_drop(&cache->cached, &reader->cached);
+            cache->refused_ms = transport_now_ms(cache->network->transport);
+        }
         refuse_stale(flight, response, error);
         return;
     }
+    uint8_t fingerprint[DIGEST_SHA256_LEN];
     vault_response_fingerprint(response, fingerprint);
     if (!object->served || response->read_ms >= object->last_served_ms ||
         memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0) {
-        memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
-        cached_responses_put(&cache->cached, &reader->cached, response);
+        put(reader, response);
         stale_store_keep(stale, &flight->stale, response, flight->keep_ms);
     } else {
         cached_responses_drop(&cache->cached, &reader->cached);
@@ -306,8 +316,9 @@ static struct flight *find_flight(const struct reader *reader, const struct vaul
     for (struct list *link = reader->flights.next; link != &reader->flights; link = link->next) {
         struct flight *flight = container_of(link, struct flight, in_reader);
         uint64_t sent = vault_call_sent_ms(flight->call);
+        bool waited_for = freshness->tried_ms != 0 && sent >= freshness->tried_ms;
         if (sent == VAULT_CALL_NOT_SENT ||
-            ((!object->served || sent >= object->last_served_ms) && now_ms - sent <= window))
+            ((!object->served || sent >= object->last_served_ms) && (now_ms - sent <= window || waited_for)))
             return flight;
     }
     return NULL;
@@ -408,6 +419,24 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
     waiter->flight = flight;
     list_insert_before(&flight->waiters, &waiter->link);
     return waiter;
+}
+
+void vault_cache_hold(struct vault_cache *cache, const struct vault_query *query, const struct token *token,
+                      struct vault_response *response, uint64_t until_ms)
+{
+    uint64_t now = transport_now_ms(cache->network->transport);
+    uint8_t key[DIGEST_SHA256_LEN];
+
+    compute_key(query, key);
+    struct reader *reader = reader_get(cache, key, token->principal);
+    if (reader == NULL)
+        return;
+    cached_responses_hold(&cache->cached, &reader->cached, until_ms);
+    bool has_expired = response != NULL && response->not_found == NULL && reader->cached.response == NULL &&
+                       response->read_ms + cache->cached.ttl_ms <= now;
+    if (has_expired && response->read_ms > cache->refused_ms)
+        put(reader, response);
+    reader_release(reader);
 }
 
 int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error **err)

@@ -9,7 +9,8 @@
  * Freshness, counted from the time a request was sent, which is never later than the vault's own reading:
  * - A first mount is never served from the cache. It joins a request of others that is still to be sent, or
  *   was sent at most VAULT_CACHE_JOIN_MS ago; so its contents are at most that much older than its own call.
- *   A mount that failed because the vault throttled may be served what was read since its first call.
+ *   A mount that failed because the vault throttled may be served what was read since its first call,
+ *   however long ago that is: what such a volume still waits for is held (vault_cache_hold()).
  * - A republish may be served a response that is at most `ttl_ms` old, provided that it was read after the
  *   volume was served before (or at most VAULT_CACHE_GRACE_MS ago: a caller that repeats a call so soon is
  *   not rotating). So a hundred pods of one identity cost one read per object and interval, and each rotation
@@ -54,6 +55,13 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
                                      struct identity *identity, struct token *token,
                                      const struct vault_freshness *freshness, uint64_t deadline_ms,
                                      vault_callback *callback, void *arg, struct error **err);
+
+/* A volume without content needs this read, and its next call comes before `until_ms`. The response that is
+ * cached, or that others wait for, is there until then, whatever its age: for volumes whose first call was
+ * before the read. For all others it is as old as it is. `response` is what the volume itself has read, or
+ * NULL: it is cached again if it has expired, unless a vault has refused a read since, maybe this one. */
+void vault_cache_hold(struct vault_cache *cache, const struct vault_query *query, const struct token *token,
+                      struct vault_response *response, uint64_t until_ms);
 
 /* Why the response is not there yet: sets *err. Returns -1. */
 int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error **err);

@@ -213,7 +213,7 @@ static inline int setup(void **state)
     fixture->pems =
         pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET, content_options.order, NULL);
     fixture->volumes = served_volumes_create(60000, NULL);
-    fixture->throttled = served_volumes_create(60000, NULL);
+    fixture->throttled = served_volumes_create(MOUNT_THROTTLED_MS, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture->cloud, NULL), 0);
     fixture->defaults = (struct request_defaults){
         .cloud = &fixture->cloud,

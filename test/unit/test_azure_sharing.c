@@ -371,6 +371,83 @@ static void a_cached_response_is_wiped_when_it_is_too_old(void **state)
 
 /* --- volumes --- */
 
+static void let_pass(struct fixture *fixture, uint64_t ms)
+{
+    uint64_t end = fixture->fake.now_ms + ms;
+    fake_run(&fixture->fake, end);
+    fixture->fake.now_ms = end;
+}
+
+/* A volume that waits since `tried_ms`. */
+static struct vault_freshness waiting(uint64_t tried_ms)
+{
+    return (struct vault_freshness){.tried_ms = tried_ms};
+}
+
+static void a_held_response_serves_only_the_volumes_that_wait_since_before_it(void **state)
+{
+    enum { HOLD_MS = 3 * TTL_MS };
+    struct fixture *fixture = *state;
+    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
+                                      .vault_host = "kv1.vault.azure.net",
+                                      .type = OBJECT_SECRET,
+                                      .name = "a",
+                                      .version = ""};
+    const struct token *token = fixture->readers[ALICE].token;
+    fixture->fake.now_ms = 1000;
+    vault_cache_hold(fixture->cache, &query, token, NULL, HOLD_MS); /* nothing is there to be held */
+    assert_string_equal(read_now(fixture, ALICE, first), "v1");
+    vault_cache_hold(fixture->cache, &query, token, NULL, 1000 + HOLD_MS);
+    fixture->version = 2;
+    let_pass(fixture, HOLD_MS - 1000);
+    assert_true(is_cached());
+    assert_string_equal(read_now(fixture, ALICE, waiting(999)), "v1");
+    assert_string_equal(read_now(fixture, ALICE, waiting(1000)), "v1");
+    assert_int_equal(fixture->fake.sent, 1);
+    let_pass(fixture, 1000); /* the volume has not called again */
+    assert_false(is_cached());
+
+    uint64_t read_ms = 0;
+    for (int i = 0; i < 4; i++) { /* once it is older than the time to live, nobody else gets it */
+        (void)read_now(fixture, ALICE, first);
+        read_ms = fixture->fake.now_ms;
+        vault_cache_hold(fixture->cache, &query, token, NULL, read_ms + HOLD_MS);
+        fixture->version++;
+        let_pass(fixture, TTL_MS + 1);
+        assert_true(is_cached());
+        const struct vault_freshness others[] = {first, waiting(read_ms + 1), again(read_ms - 1),
+                                                 waiting(read_ms)};
+        unsigned before = fixture->fake.sent;
+        (void)read_now(fixture, i == 3 ? BOB : ALICE, others[i]);
+        assert_int_equal(fixture->fake.sent, before + 1);
+    }
+}
+
+static void a_volume_brings_back_what_has_expired_but_not_what_was_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
+                                      .vault_host = "kv1.vault.azure.net",
+                                      .type = OBJECT_SECRET,
+                                      .name = "a",
+                                      .version = ""};
+    const struct token *token = fixture->readers[ALICE].token;
+    fixture->fake.now_ms = 1000;
+    (void)read_now(fixture, ALICE, first);
+    let_pass(fixture, TTL_MS);
+    assert_false(is_cached());
+    vault_cache_hold(fixture->cache, &query, token, last_response, 2 * TTL_MS);
+    assert_true(is_cached());
+    assert_string_equal(read_now(fixture, ALICE, waiting(1000)), "v1");
+    assert_int_equal(fixture->fake.sent, 1);
+    fixture->status = 403;
+    (void)read_now(fixture, ALICE, again(fixture->fake.now_ms));
+    vault_cache_hold(fixture->cache, &query, token, last_response, 2 * TTL_MS);
+    fixture->status = 0;
+    (void)read_now(fixture, ALICE, waiting(1000));
+    assert_int_equal(fixture->fake.sent, 3);
+}
+
 static void volumes_are_remembered_for_a_while(void **state)
 {
     uint8_t a[DIGEST_SHA256_LEN] = {1};
@@ -406,84 +483,6 @@ static void an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them(v
 }
 
 /* --- back-off --- */
-
-struct client {
-    struct throttle_permit pass;
-    bool woken;
-};
-
-static void on_wake(void *arg)
-{
-    ((struct client *)arg)->woken = true;
-}
-
-static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
-{
-    static struct throttle_table table;
-    static struct client clients[64];
-    uint8_t key[DIGEST_SHA256_LEN] = {7};
-    (void)state;
-    for (int i = 0; i < 64; i++)
-        clients[i] = (struct client){.pass = {.wake = on_wake, .arg = &clients[i]}};
-    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 0), 0);
-    throttle_pause(&table, key, 100, 1100);
-    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 100), 1000);
-    assert_int_equal(throttle_consecutive_429(&table, key), 1);
-    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 1100), 0);
-    for (int i = 1; i < 64; i++)
-        assert_true(throttle_acquire(&table, key, &clients[i].pass, 1100) == THROTTLE_QUEUED);
-    throttle_pause(&table, key, 1200, 3200); /* still no */
-    throttle_release(&clients[0].pass, THROTTLE_NO_RESPONSE);
-    assert_int_equal(throttle_consecutive_429(&table, key), 2);
-    assert_true(clients[1].woken);
-    assert_false(clients[2].woken);
-    assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 1200), 2000);
-    assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 3200), 0);
-    throttle_release(&clients[1].pass, THROTTLE_RESPONSE);
-    unsigned woken = 0;
-    for (int i = 2; i < 64; i++)
-        woken += clients[i].woken;
-    assert_int_equal(woken, 2);
-    for (int round = 0; round < 5; round++) {
-        for (int i = 2; i < 64; i++) {
-            if (clients[i].woken && clients[i].pass.state == PERMIT_NONE)
-                (void)throttle_acquire(&table, key, &clients[i].pass, 3300);
-            if (clients[i].pass.state == PERMIT_HELD)
-                throttle_release(&clients[i].pass, THROTTLE_RESPONSE);
-            clients[i].woken = clients[i].pass.state != PERMIT_QUEUED;
-        }
-    }
-    assert_int_equal(throttle_consecutive_429(&table, key), 0);
-    for (int i = 2; i < 64; i++)
-        assert_int_not_equal(clients[i].pass.state, PERMIT_QUEUED);
-    assert_int_equal(table.scopes[0].limit, 0); /* open: the slot is free */
-}
-
-static void rotation_checks_give_way_to_new_pods(void **state)
-{
-    static struct throttle_table table;
-    static struct client clients[6];
-    uint8_t key[DIGEST_SHA256_LEN] = {8};
-    (void)state;
-    for (int i = 0; i < 6; i++) /* the first one holds the only permit; checks: 1, 2, 5 */
-        clients[i] = (struct client){
-            .pass = {.wake = on_wake, .arg = &clients[i], .gives_way = i == 1 || i == 2 || i == 5}};
-    throttle_pause(&table, key, 100, 1100);
-    for (int i = 0; i < 6; i++)
-        assert_true(throttle_acquire(&table, key, &clients[i].pass, 1100) == (i == 0 ? 0 : THROTTLE_QUEUED));
-    throttle_release(&clients[0].pass, THROTTLE_RESPONSE);
-    assert_true(clients[3].woken && clients[4].woken);
-    assert_false(clients[1].woken || clients[2].woken || clients[5].woken);
-    throttle_hurry(&clients[5].pass); /* a new pod waits for the same response */
-    clients[3].woken = clients[4].woken = false;
-    assert_int_equal(throttle_acquire(&table, key, &clients[3].pass, 1100), 0);
-    assert_int_equal(throttle_acquire(&table, key, &clients[4].pass, 1100), 0);
-    throttle_release(&clients[3].pass, THROTTLE_NO_RESPONSE);
-    assert_true(clients[5].woken);
-    assert_false(clients[1].woken || clients[2].woken);
-    for (int i = 0; i < 6; i++)
-        throttle_release(&clients[i].pass, THROTTLE_NO_RESPONSE);
-}
 
 static void a_storm_costs_one_request_per_pause(void **state)
 {
@@ -540,10 +539,10 @@ int main(void)
         CASE(a_republish_is_not_served_what_is_older_than_another_identity_was_served),
         CASE(an_object_that_is_refused_is_not_served_from_the_cache),
         CASE(a_cached_response_is_wiped_when_it_is_too_old),
+        CASE(a_held_response_serves_only_the_volumes_that_wait_since_before_it),
+        CASE(a_volume_brings_back_what_has_expired_but_not_what_was_refused),
         cmocka_unit_test(volumes_are_remembered_for_a_while),
         cmocka_unit_test(an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them),
-        cmocka_unit_test(after_a_pause_one_goes_first_and_then_twice_as_many),
-        cmocka_unit_test(rotation_checks_give_way_to_new_pods),
         CASE(a_storm_costs_one_request_per_pause),
     };
     return cmocka_run_group_tests_name("azure sharing", tests, NULL, NULL);

@@ -1,0 +1,98 @@
+/*
+ * test_azure_throttled.c - volumes without content that wait for a throttled vault: their order, and what
+ * they keep between calls.
+ */
+#include "test/unit/azure_mount_fixture.h"
+
+enum { CALL_MS = 100 * 1000, PAUSE_MS = 120 * 1000 };
+
+static int requests_of_a;
+static bool throttles; /* all but secret a, which is read by the first request */
+
+static struct fake_response respond_to_a(struct fake *fake, const char *url, const char *bearer,
+                                         const char *body)
+{
+    bool is_a = strstr(url, "/secrets/a/") != NULL;
+    requests_of_a += is_a;
+    if (throttles && strstr(url, "/secrets/") != NULL && !is_a)
+        return (struct fake_response){.status = 429, .retry_after_ms = 10000, .body = "{}"};
+    return respond(fake, url, bearer, body);
+}
+
+static void begin_throttling(struct fixture *fixture)
+{
+    requests_of_a = 0;
+    throttles = true;
+    fixture->fake.respond = respond_to_a;
+    fixture->fake.now_ms += 1000;
+    set(fixture, "objects",
+        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
+}
+
+static void let_pass(struct fixture *fixture, uint64_t ms)
+{
+    uint64_t end = fixture->fake.now_ms + ms;
+    fake_run(&fixture->fake, end);
+    fixture->fake.now_ms = end;
+}
+
+static void be_throttled(struct fixture *fixture)
+{
+    run(fixture, false, CALL_MS);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+}
+
+static void a_volume_keeps_what_it_has_read_however_long_it_waits(void **state)
+{
+    struct fixture *fixture = *state;
+
+    begin_throttling(fixture);
+    for (int i = 0; i < 10; i++) { /* far longer than reads are cached and volumes are remembered */
+        be_throttled(fixture);
+        let_pass(fixture, PAUSE_MS);
+    }
+    throttles = false;
+    run(fixture, false, CALL_MS);
+    assert_null(fixture->error);
+    assert_string_equal(fixture->result, "a:644=a-value;[secret/a@v9]b:644=b-value;[secret/b@v9]");
+    assert_int_equal(requests_of_a, 1);
+}
+
+static void a_volume_that_begins_later_reads_for_itself(void **state)
+{
+    struct fixture *fixture = *state;
+
+    begin_throttling(fixture);
+    be_throttled(fixture);
+    set(fixture, "csi.storage.k8s.io/pod.name", "pod2");
+    set(fixture, "csi.storage.k8s.io/pod.uid", "uid2");
+    let_pass(fixture, PAUSE_MS);
+    throttles = false;
+    run(fixture, false, CALL_MS);
+    assert_null(fixture->error);
+    assert_int_equal(requests_of_a, 2);
+}
+
+/* The kubelet calls again within two minutes, or the pod has gone. */
+static void a_volume_that_comes_back_too_late_reads_again(void **state)
+{
+    struct fixture *fixture = *state;
+
+    begin_throttling(fixture);
+    be_throttled(fixture);
+    let_pass(fixture, MOUNT_HOLD_MS + 1);
+    throttles = false;
+    run(fixture, false, CALL_MS);
+    assert_null(fixture->error);
+    assert_int_equal(requests_of_a, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_volume_keeps_what_it_has_read_however_long_it_waits),
+        CASE(a_volume_that_begins_later_reads_for_itself),
+        CASE(a_volume_that_comes_back_too_late_reads_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -50,7 +50,6 @@ static void retry_free(struct http_retry *retry)
 {
     assert(retry->call == NULL && retry->timer == NULL);
     throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
-    throttle_wake_next(retry->network->throttles, retry->scope);
     secret_free(retry->host);
     secret_free(retry->url);
     for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
@@ -129,7 +128,8 @@ static int send_try(struct http_retry *retry, struct error **err)
 }
 
 /* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second
- * at most; not beyond the deadline. Those that give way come in the second half. */
+ * at most; not beyond the deadline. Those that give way come in the second half. All that wait for the same
+ * pause come together, in the order of their permits: else a node with many of them always came first. */
 static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
 {
     uint64_t left = time_left(retry);
@@ -137,7 +137,9 @@ static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
     uint64_t slack = left > pause_ms ? (left - pause_ms) / 2 : 0;
     uint64_t half = (spread < slack ? spread : slack) / 2;
     uint64_t first = retry->permit.gives_way ? half : 0;
-    return first + transport_random(retry->network->transport) % (half + 1);
+    uint32_t random = retry->permit.scope != NULL ? retry->permit.scope->random
+                                                  : transport_random(retry->network->transport);
+    return first + random % (half + 1);
 }
 
 /* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the
@@ -196,7 +198,7 @@ static void on_pause_over(void *arg)
                                 (double)(now - retry->pause_since) / 1000.0);
         retry->throttled_pause = false;
     }
-    if (retry->permit.state == PERMIT_QUEUED) { /* the deadline: a woken permit is not queued any more */
+    if (retry->permit.state == PERMIT_QUEUED && retry->known_error == NULL && time_left(retry) == 0) {
         error_set(
             &retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
             "%s throttles requests (HTTP 429), and earlier requests went first up to the caller's deadline; not sent",
@@ -251,12 +253,15 @@ static bool start_retry(struct http_retry *retry, const struct http_reply *reply
     bool throttled = reply != NULL && reply->status == 429;
     if (throttled) /* others wait for a bounded time only: then one of them is the probe */
         throttle_pause(network->throttles, retry->scope, now,
-                       now + (delay < RETRY_AFTER_MAX_MS ? delay : RETRY_AFTER_MAX_MS));
+                       now + (delay < RETRY_AFTER_MAX_MS ? delay : RETRY_AFTER_MAX_MS),
+                       transport_random(network->transport));
     throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
     bool last = retry->tries > retry->policy->max_retries && !(throttled && retry->policy->patient);
     if (last || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
         return false;
 
+    if (throttled)
+        throttle_queue(network->throttles, retry->scope, &retry->permit, now);
     if (reply != NULL && reply->retry_after_ms >= 0)
         delay += jitter(retry, delay);
     log_warning(network->log, "request failed, retrying", LOG_STR("service", retry->service),
@@ -363,7 +368,11 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
         .policy = request->policy,
         .deadline_ms = request->deadline_ms,
         .flow = request->flow,
-        .permit = {.wake = on_permit, .arg = retry, .gives_way = request->gives_way},
+        .permit = {.wake = on_permit,
+                   .arg = retry,
+                   .gives_way = request->gives_way,
+                   .since_ms =
+                       request->since_ms != 0 ? request->since_ms : transport_now_ms(network->transport)},
         .callback = callback,
         .arg = arg,
     };
@@ -382,9 +391,9 @@ void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
         retry->deadline_ms = deadline_ms;
 }
 
-void http_retry_hurry(struct http_retry *retry)
+void http_retry_hurry(struct http_retry *retry, uint64_t since_ms)
 {
-    throttle_hurry(&retry->permit);
+    throttle_hurry(&retry->permit, since_ms);
 }
 
 uint64_t http_retry_sent_ms(const struct http_retry *retry)
@@ -394,7 +403,8 @@ uint64_t http_retry_sent_ms(const struct http_retry *retry)
 
 bool http_retry_is_throttled(const struct http_retry *retry)
 {
-    return retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause);
+    return retry->permit.state == PERMIT_QUEUED || retry->permit.state == PERMIT_WOKEN ||
+           (retry->call == NULL && retry->throttled_pause);
 }
 
 int http_retry_pending_error(const struct http_retry *retry, struct error **err)

@@ -48,7 +48,8 @@ struct http_retry_request {
     const struct retry_policy *policy; /* borrowed */
     uint64_t deadline_ms;              /* on the transport's clock */
     uint64_t flow;                     /* see struct http_request */
-    bool gives_way; /* while the scope is throttled: others go first, such as those of new pods */
+    bool gives_way;    /* while the scope is throttled: others go first, such as those of new pods */
+    uint64_t since_ms; /* and those that wait since an earlier time; 0 = since now */
 };
 
 struct http_retry;
@@ -71,8 +72,8 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
 /* Another caller waits for the same response: moves the deadline to `deadline_ms` if that is later. */
 void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms);
 
-/* A caller waits for the same response whose request would not give way. */
-void http_retry_hurry(struct http_retry *retry);
+/* A caller waits for the same response, since that time, whose request would not give way. */
+void http_retry_hurry(struct http_retry *retry, uint64_t since_ms);
 
 /* The time at which the request in flight was sent; UINT64_MAX while none is in flight. */
 uint64_t http_retry_sent_ms(const struct http_retry *retry);

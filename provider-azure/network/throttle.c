@@ -15,36 +15,72 @@ static struct throttle_scope *find(const struct throttle_table *table, const uin
     return NULL;
 }
 
-/* Wakes as many as may be in flight. A woken request calls throttle_acquire() again, and may be queued
- * again. */
+static struct throttle_permit *permit_of(struct list *link)
+{
+    return container_of(link, struct throttle_permit, link);
+}
+
+/* Nothing refers to the scope. */
+static bool is_unused(const struct throttle_scope *scope)
+{
+    return scope->in_flight == 0 && scope->woken == 0 && list_empty(&scope->queue);
+}
+
+static bool has_room(const struct throttle_scope *scope)
+{
+    return scope->in_flight + scope->woken < scope->limit;
+}
+
+static void wake_first(struct throttle_scope *scope)
+{
+    struct throttle_permit *permit = permit_of(scope->queue.next);
+    list_remove(&permit->link);
+    permit->state = PERMIT_WOKEN;
+    scope->woken++;
+    permit->wake(permit->arg);
+}
+
+/* Wakes as many as may be in flight. A woken one may be queued again. */
 static void wake_waiters(struct throttle_scope *scope)
 {
-    unsigned available = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;
+    while (has_room(scope) && !list_empty(&scope->queue))
+        wake_first(scope);
+}
 
-    while (available > 0 && !list_empty(&scope->queue)) {
-        struct throttle_permit *permit = container_of(scope->queue.next, struct throttle_permit, link);
-        list_remove(&permit->link);
-        permit->state = PERMIT_NONE;
-        permit->scope = NULL;
-        available--;
-        permit->wake(permit->arg);
-    }
+static bool goes_before(const struct throttle_permit *a, const struct throttle_permit *b)
+{
+    if (a->gives_way != b->gives_way)
+        return b->gives_way;
+    return a->since_ms != b->since_ms ? a->since_ms < b->since_ms : a->number < b->number;
 }
 
 static void enqueue(struct throttle_scope *scope, struct throttle_permit *permit)
 {
     struct list *place = &scope->queue;
 
-    if (!permit->gives_way) /* those that do are at the end */
-        while (place->prev != &scope->queue &&
-               container_of(place->prev, struct throttle_permit, link)->gives_way)
-            place = place->prev;
+    if (permit->number == 0)
+        permit->number = ++scope->number;
+    while (place->prev != &scope->queue && goes_before(permit, permit_of(place->prev)))
+        place = place->prev;
     list_insert_before(place, &permit->link);
+    permit->state = PERMIT_QUEUED;
+    permit->scope = scope;
 }
 
-void throttle_hurry(struct throttle_permit *permit)
+void throttle_queue(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
+                    struct throttle_permit *permit, uint64_t now_ms)
+{
+    struct throttle_scope *scope = find(table, key);
+
+    if (scope != NULL && scope->until_ms > now_ms)
+        enqueue(scope, permit);
+}
+
+void throttle_hurry(struct throttle_permit *permit, uint64_t since_ms)
 {
     permit->gives_way = false;
+    if (since_ms < permit->since_ms)
+        permit->since_ms = since_ms;
     if (permit->state != PERMIT_QUEUED)
         return;
     list_remove(&permit->link);
@@ -58,17 +94,36 @@ uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST
 
     if (scope == NULL)
         return 0;
+    if (permit->state == PERMIT_WOKEN)
+        scope->woken--;
+    if (now_ms >= scope->until_ms + THROTTLE_CALM_MS)
+        scope->doubles_below = THROTTLE_MAX_IN_FLIGHT + 1;
+    if (permit->state != PERMIT_QUEUED)
+        enqueue(scope, permit);
     if (scope->until_ms > now_ms)
         return scope->until_ms - now_ms;
-    permit->scope = scope;
-    if (scope->in_flight >= scope->limit) {
-        permit->state = PERMIT_QUEUED;
-        enqueue(scope, permit);
+    if (!has_room(scope))
+        return THROTTLE_QUEUED;
+    if (scope->queue.next != &permit->link) {
+        wake_first(scope);
         return THROTTLE_QUEUED;
     }
+    list_remove(&permit->link);
     permit->state = PERMIT_HELD;
     scope->in_flight++;
     return 0;
+}
+
+static void grow(struct throttle_scope *scope)
+{
+    if (scope->limit > THROTTLE_MAX_IN_FLIGHT)
+        return;
+    if (scope->limit < scope->doubles_below) {
+        scope->limit *= 2;
+    } else if (++scope->responses >= scope->limit) {
+        scope->limit++;
+        scope->responses = 0;
+    }
 }
 
 void throttle_release(struct throttle_permit *permit, enum throttle_outcome outcome)
@@ -80,11 +135,13 @@ void throttle_release(struct throttle_permit *permit, enum throttle_outcome outc
     permit->scope = NULL;
     if (permit->state == PERMIT_QUEUED) {
         list_remove(&permit->link);
+    } else if (permit->state == PERMIT_WOKEN) {
+        scope->woken--;
     } else {
         scope->in_flight--;
         if (outcome == THROTTLE_RESPONSE) {
             scope->consecutive_429 = 0;
-            scope->limit *= 2;
+            grow(scope);
         }
     }
     permit->state = PERMIT_NONE;
@@ -92,7 +149,7 @@ void throttle_release(struct throttle_permit *permit, enum throttle_outcome outc
     if (open)
         scope->limit = UINT32_MAX; /* no limit any more */
     wake_waiters(scope);
-    if (open && scope->in_flight == 0)
+    if (open && is_unused(scope))
         scope->limit = 0;
 }
 
@@ -105,15 +162,14 @@ static struct throttle_scope *free_slot(struct throttle_table *table)
         struct throttle_scope *scope = &table->scopes[i];
         if (scope->limit == 0)
             return scope;
-        if (scope->in_flight == 0 && list_empty(&scope->queue) &&
-            (first == NULL || scope->until_ms < first->until_ms))
+        if (is_unused(scope) && (first == NULL || scope->until_ms < first->until_ms))
             first = scope;
     }
     return first;
 }
 
 void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
-                    uint64_t until_ms)
+                    uint64_t until_ms, uint32_t random)
 {
     struct throttle_scope *scope = find(table, key);
 
@@ -125,9 +181,16 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA25
         memcpy(scope->key, key, DIGEST_SHA256_LEN);
         list_init(&scope->queue);
     }
+    unsigned former = scope->limit;
     scope->limit = 1;
-    if (scope->until_ms <= now_ms) /* several 429 to requests that were in flight together count as one */
+    scope->responses = 0;
+    if (scope->until_ms <= now_ms) { /* several 429 to requests that were in flight together count as one */
         scope->consecutive_429++;
+        scope->random = random;
+        if (former == 0 || former > THROTTLE_MAX_IN_FLIGHT)
+            former = THROTTLE_MAX_IN_FLIGHT;
+        scope->doubles_below = former / 2;
+    }
     if (until_ms > scope->until_ms)
         scope->until_ms = until_ms;
 }
@@ -136,11 +199,4 @@ unsigned throttle_consecutive_429(const struct throttle_table *table, const uint
 {
     const struct throttle_scope *scope = find(table, key);
     return scope != NULL ? scope->consecutive_429 : 0;
-}
-
-void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])
-{
-    struct throttle_scope *scope = find(table, key);
-    if (scope != NULL)
-        wake_waiters(scope);
 }

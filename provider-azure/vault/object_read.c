@@ -18,6 +18,7 @@ static struct vault_query query_of(const struct object_read *read, size_t vault)
         .filter = read->filter,
         .flow = read->context->flow,
         .gives_way = read->context->freshness.republish,
+        .since_ms = read->context->freshness.tried_ms,
     };
 }
 

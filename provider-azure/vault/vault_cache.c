@@ -403,7 +403,7 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
     if (flight != NULL) {
         vault_call_extend(flight->call, deadline_ms);
         if (!freshness->republish)
-            vault_call_hurry(flight->call);
+            vault_call_hurry(flight->call, query->since_ms != 0 ? query->since_ms : now);
         azure_metrics_object_lookup(metrics, "joined");
     } else {
         flight = start_flight(reader, query, identity, token, deadline_ms, err);

@@ -29,7 +29,8 @@ struct vault_call {
     uint64_t deadline_ms;
     uint64_t flow;
     bool gives_way;
-    uint64_t since_ms;
+    uint64_t waits_since_ms;           /* the first of those that wait for it */
+    uint64_t since_ms;                 /* its start */
     uint64_t read_ms;                  /* list: when the first page was requested; 0 = not read yet */
     struct http_retry *http;           /* REQUEST */
     struct token_waiter *token_waiter; /* RENEW */
@@ -117,6 +118,7 @@ static int send_request(struct vault_call *call, struct error **err)
         .deadline_ms = call->deadline_ms,
         .flow = call->flow,
         .gives_way = call->gives_way,
+        .since_ms = call->waits_since_ms,
     };
     call->http = http_retry_start(call->network, &request, on_reply, call, err);
     return call->http == NULL ? -1 : 0;
@@ -348,6 +350,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .deadline_ms = deadline_ms,
         .flow = query->flow,
         .gives_way = query->gives_way,
+        .waits_since_ms = query->since_ms != 0 ? query->since_ms : transport_now_ms(network->transport),
         .since_ms = transport_now_ms(network->transport),
         .callback = callback,
         .arg = arg,
@@ -397,11 +400,13 @@ void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)
         http_retry_extend(call->http, deadline_ms);
 }
 
-void vault_call_hurry(struct vault_call *call)
+void vault_call_hurry(struct vault_call *call, uint64_t since_ms)
 {
     call->gives_way = false;
+    if (since_ms < call->waits_since_ms)
+        call->waits_since_ms = since_ms;
     if (call->http != NULL)
-        http_retry_hurry(call->http);
+        http_retry_hurry(call->http, since_ms);
 }
 
 void vault_call_cancel(struct vault_call **call)

@@ -37,7 +37,8 @@ struct vault_query {
     struct vault_list_filter *filter; /* of lists: what is kept */
     struct vault_lists *lists;        /* borrowed until the end; may be NULL */
     uint64_t flow;                    /* of the mount that reads first; see struct http_request */
-    bool gives_way;                   /* see struct http_retry_request */
+    bool gives_way;                   /* see struct http_retry_request, as the next one */
+    uint64_t since_ms;
 };
 
 /* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there
@@ -66,7 +67,7 @@ bool vault_call_is_throttled(const struct vault_call *call);
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms);
 
 /* As http_retry_hurry(). */
-void vault_call_hurry(struct vault_call *call);
+void vault_call_hurry(struct vault_call *call, uint64_t since_ms);
 
 /* Ends the call without a callback. */
 void vault_call_cancel(struct vault_call **call);

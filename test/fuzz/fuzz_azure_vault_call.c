@@ -54,8 +54,9 @@ void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
     (void)deadline_ms;
 }
 
-void http_retry_hurry(struct http_retry *retry)
+void http_retry_hurry(struct http_retry *retry, uint64_t since_ms)
 {
+    (void)since_ms;
     (void)retry;
 }
 
@@ -204,7 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         EXPECT(vault_call_pending_error(call, NULL) < 0);
         (void)vault_call_sent_ms(call);
         vault_call_extend(call, 6000);
-        vault_call_hurry(call);
+        vault_call_hurry(call, 0);
         if (sent.renewed != NULL)
             renew(line[0] != 'x');
         else

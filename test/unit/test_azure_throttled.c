@@ -87,12 +87,63 @@ static void a_volume_that_comes_back_too_late_reads_again(void **state)
     assert_int_equal(requests_of_a, 2);
 }
 
+/* The last secret that the vault was asked for, after a pause. */
+static char asked[8];
+
+static struct fake_response respond_once(struct fake *fake, const char *url, const char *bearer,
+                                         const char *body)
+{
+    const char *name = strstr(url, "/secrets/");
+    (void)body;
+    (void)bearer;
+    if (name != NULL)
+        (void)snprintf(asked, sizeof(asked), "%.1s", name + strlen("/secrets/"));
+    return name != NULL ? (struct fake_response){.status = 429, .retry_after_ms = 10000, .body = "{}"}
+                        : respond(fake, url, bearer, body);
+}
+
+static void name_pod(struct fixture *fixture, const char *uid, const char *objects)
+{
+    set(fixture, "csi.storage.k8s.io/pod.name", uid);
+    set(fixture, "csi.storage.k8s.io/pod.uid", uid);
+    set(fixture, "objects", objects);
+}
+
+static void the_volume_that_waits_for_the_longest_goes_first(void **state)
+{
+    static const char *const of_first = "array:\n - '{objectName: c, objectType: secret}'\n";
+    static const char *const of_later = "array:\n - '{objectName: d, objectType: secret}'\n";
+    struct fixture *fixture = *state;
+
+    fixture->fake.respond = respond_once;
+    fixture->fake.now_ms += 1000;
+    name_pod(fixture, "first", of_first);
+    be_throttled(fixture);
+    name_pod(fixture, "later", of_later);
+    struct mount *later = begin(fixture, false, CALL_MS);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    name_pod(fixture, "first", of_first); /* the kubelet calls again, behind that one */
+    struct mount *first = begin(fixture, false, CALL_MS);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    for (int i = 0; i < 5; i++) { /* not by chance */
+        asked[0] = '\0';
+        fake_run(&fixture->fake, fixture->fake.now_ms + 11000);
+        assert_string_equal(asked, "c");
+    }
+    mount_cancel(&first);
+    asked[0] = '\0';
+    fake_run(&fixture->fake, fixture->fake.now_ms + 13000);
+    assert_string_equal(asked, "d");
+    mount_cancel(&later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_volume_keeps_what_it_has_read_however_long_it_waits),
         CASE(a_volume_that_begins_later_reads_for_itself),
         CASE(a_volume_that_comes_back_too_late_reads_again),
+        CASE(the_volume_that_waits_for_the_longest_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@ requests and one without a token for each mount. What depends on the machine is 
 second emulator and providers serve together (Machine).
 """
 
+import bisect
 import math
 import random
 from collections import defaultdict, deque
@@ -17,8 +18,8 @@ import simpy
 from scale import cases
 
 MOUNT_LIMIT_S = 118 - 0.3  # of the kubelet's two minutes, less the margins of driver and provider
-JOIN_S, GRACE_S, CACHE_TTL_S = 0.5, 10, 120
-MAX_RETRIES, RETRY_AFTER_MAX_S, MAX_CONSECUTIVE_429, MAX_IN_FLIGHT = 3, 60, 5, 32
+JOIN_S, GRACE_S, CACHE_TTL_S, HOLD_S = 0.5, 10, 120, 150
+MAX_RETRIES, RETRY_AFTER_MAX_S, MAX_CONSECUTIVE_429, MAX_IN_FLIGHT, CALM_S = 3, 60, 5, 32, 20
 SYNC_S = (60, 90)
 CONTAINER_START_S = 2
 GO_DISCOVERY = 2  # requests about the cloud before each token request
@@ -36,6 +37,9 @@ class Rules:
     first_before_checks: bool = True  # in the queue of a throttled vault, and after its pauses
     kept_reads: bool = True  # a first mount that failed for throttling keeps what it has read for the kubelet's next try
     patient: bool = True  # a 429 is retried up to the caller's deadline, not three times
+    oldest_first: bool = True  # in the queue of a throttled vault, and after its pauses
+    slow_ramp: bool = True  # after a pause, from half of the requests in flight that were too many, grow by one
+    held_reads: bool = True  # what such a mount keeps is there until its next try, however old it is
 
 
 class Limiter:
@@ -122,72 +126,109 @@ class Service:
 class Scope:
     """throttle.h"""
 
-    __slots__ = ("limit", "in_flight", "consecutive", "until", "queue")
+    __slots__ = ("limit", "in_flight", "woken", "doubles_below", "responses", "consecutive", "until", "random", "queue", "rules")
 
-    def __init__(self):
+    def __init__(self, rules):
+        self.rules = rules
         self.limit = 0  # OPEN
-        self.in_flight = 0
+        self.in_flight = self.woken = 0
+        self.doubles_below = self.responses = 0
         self.consecutive = 0
         self.until = 0.0
-        self.queue = deque()
+        self.random = None  # of the pause; None: each request has its own
+        self.queue = []
+
+    def enqueue(self, request):
+        rules = self.rules
+        request.place = (rules.first_before_checks and not request.first, (request.since, request.number) if rules.oldest_first else (0, 0))
+        bisect.insort(self.queue, request, key=lambda queued: queued.place)
+        request.permit = "queued"
+
+    def has_room(self):
+        return self.in_flight + self.woken < self.limit
 
     def acquire(self, request, now):
         """0: granted, None: queued, else the time that is left of a pause."""
         if self.limit == 0:
             return 0
+        if request.permit == "woken":
+            self.woken -= 1
+            request.permit = None
+        if now >= self.until + CALM_S:
+            self.doubles_below = MAX_IN_FLIGHT + 1
+        if self.until > now and not self.rules.oldest_first:
+            return self.until - now
+        if request.permit != "queued":
+            self.enqueue(request)
         if self.until > now:
             return self.until - now
-        if self.in_flight >= self.limit:
-            request.permit = "queued"
-            if request.first and request.model.rules.first_before_checks:
-                place = next((i for i, other in enumerate(self.queue) if not other.first), len(self.queue))
-                self.queue.insert(place, request)
-            else:
-                self.queue.append(request)
+        if not self.has_room():
             return None
+        if self.queue[0] is not request and self.rules.oldest_first:
+            self.wake_first()
+            return None
+        self.queue.remove(request)
         request.permit = "held"
         self.in_flight += 1
         return 0
 
     def release(self, request, responded):
-        if request.permit is None:
+        permit, request.permit = request.permit, None
+        if permit is None:
             return
-        if request.permit == "queued":
+        if permit == "queued":
             self.queue.remove(request)
+        elif permit == "woken":
+            self.woken -= 1
         else:
             self.in_flight -= 1
             if responded:
                 self.consecutive = 0
-                self.limit *= 2
-        request.permit = None
+                self.grow()
         opened = self.limit > MAX_IN_FLIGHT
         if opened:
             self.limit = 1 << 32
         self.wake()
-        if opened and self.in_flight == 0:
+        if opened and self.in_flight == 0 and self.woken == 0 and not self.queue:
             self.limit = 0
 
-    def wake(self):
-        available = max(0, self.limit - self.in_flight) if self.limit else 0
-        while available and self.queue:
-            request = self.queue.popleft()
-            request.permit = None
-            available -= 1
-            request.on_permit()
+    def grow(self):
+        if self.limit < self.doubles_below or not self.rules.slow_ramp:
+            self.limit *= 2
+            return
+        self.responses += 1
+        if self.responses >= self.limit:
+            self.limit += 1
+            self.responses = 0
 
-    def pause(self, now, until):
-        self.limit = 1
+    def wake_first(self):
+        request = self.queue.pop(0)
+        request.permit = "woken"
+        self.woken += 1
+        request.wait(0)
+
+    def wake(self):
+        while self.has_room() and self.queue:
+            self.wake_first()
+
+    def pause(self, now, until, random):
+        former, self.limit, self.responses = self.limit, 1, 0
         if self.until <= now:
             self.consecutive += 1
+            self.doubles_below = (former if 0 < former <= MAX_IN_FLIGHT else MAX_IN_FLIGHT) // 2
+            self.random = random if self.rules.oldest_first else None
         self.until = max(self.until, until)
 
 
 class Request:
     """http_retry.c: one GET of an object with its retries. The waiters are mounts."""
 
-    __slots__ = ("model", "node", "vault", "key", "deadline", "first", "waiters", "permit", "tries", "sent", "turn", "throttled", "in_flight", "retry")
+    __slots__ = ("model", "node", "vault", "key", "deadline", "first", "waiters", "permit", "tries", "sent", "turn", "throttled", "since", "number",
+                 "place")
 
-    def __init__(self, node, vault, key, deadline, first):
+    def __init__(self, node, vault, key, deadline, first, since):
+        node.model.requests += 1
+        self.since, self.number = since, node.model.requests  # its places in the queues
         self.model, self.node, self.vault, self.key, self.deadline, self.first = node.model, node, vault, key, deadline, first
         self.waiters = []
         self.permit = None
@@ -204,13 +245,10 @@ class Request:
         self.turn += 1
         self.model.after(seconds, self.on_pause_over, self.turn)
 
-    def on_permit(self):
-        self.wait(0)
-
     def on_pause_over(self, turn):
         if turn != self.turn:
             return
-        if self.permit == "queued":
+        if self.permit == "queued" and self.deadline <= self.model.env.now:
             self.end(False, throttled=True)
         else:
             self.send()
@@ -219,9 +257,10 @@ class Request:
         left = max(0, self.deadline - self.model.env.now)
         spread = min(pause / 4, 1)
         spread = min(spread, (left - pause) / 2 if left > pause else 0)
+        random = self.scope.random if self.permit is not None and self.scope.random is not None else self.model.random.random()
         if self.model.rules.first_before_checks:  # the checks come a little later
-            return self.model.random.uniform(0, spread / 2) + (0 if self.first else spread / 2)
-        return self.model.random.uniform(0, spread)
+            return random * spread / 2 + (0 if self.first else spread / 2)
+        return random * spread
 
     def send(self):
         now = self.model.env.now
@@ -259,12 +298,14 @@ class Request:
                 n = max(n, min(self.scope.consecutive + 1, MAX_CONSECUTIVE_429))
             delay = min(60, (2 ** n - 1) * 0.8 * self.model.random.uniform(0.8, 1.3))
         if status == 429:
-            self.scope.pause(now, now + min(delay, RETRY_AFTER_MAX_S))
+            self.scope.pause(now, now + min(delay, RETRY_AFTER_MAX_S), self.model.random.random())
         self.scope.release(self, False)
         limited = self.tries > MAX_RETRIES and not (status == 429 and self.model.rules.patient)
         if limited or delay > RETRY_AFTER_MAX_S or delay >= left:
             self.end(False, throttled=status == 429)
             return
+        if status == 429 and self.model.rules.oldest_first:
+            self.scope.enqueue(self)
         if retry_after is not None:
             delay += self.jitter(delay)
         self.wait(delay)
@@ -277,7 +318,6 @@ class Request:
             flights.remove(self)
             if not flights:
                 del self.node.flights[self.key]
-        self.scope.wake()
         if good:
             self.node.cached[self.key] = sent
             self.node.last_served[self.key] = self.model.env.now
@@ -307,32 +347,43 @@ class Mount:
         node, pod, now = self.pod.node, self.pod, self.model.env.now
         first = pod.served is None
         since = pod.tried if first else pod.served
+        waits_since = since if first and since is not None else self.began
         self.missing = 0
         for key in pod.objects:
             read = node.cached.get(key)
-            if since is not None and read is not None and now - read <= CACHE_TTL_S / self.model.case.speed and \
-                    (read > since or (not first and now - read <= GRACE_S)):
+            if read is not None and self.may_serve(key, read, first, since):
                 continue
             self.missing += 1
             window = JOIN_S if first else max(JOIN_S, CACHE_TTL_S / self.model.case.speed)
             last = node.last_served.get(key)
             request = None
             for flight in node.flights.get(key, ()):
-                if flight.sent is None or ((last is None or flight.sent >= last) and now - flight.sent <= window):
+                waited_for = self.model.rules.held_reads and first and since is not None and flight.sent is not None and flight.sent >= since
+                if flight.sent is None or ((last is None or flight.sent >= last) and (now - flight.sent <= window or waited_for)):
                     request = flight
                     break
             if request is None:
-                request = Request(node, pod.vault, key, self.deadline, first)
+                request = Request(node, pod.vault, key, self.deadline, first, waits_since)
                 node.flights.setdefault(key, []).insert(0, request)
                 request.waiters.append(self)
                 request.send()
             else:
                 request.deadline = max(request.deadline, self.deadline)
+                if first:
+                    request.first, request.since = True, min(request.since, waits_since)
                 request.waiters.append(self)
         if self.missing == 0:
             self.finish()
         else:
             self.model.after(self.deadline + 0.15 - now, self.on_guard)
+
+    def may_serve(self, key, read, first, since):
+        model, node, now = self.model, self.pod.node, self.model.env.now
+        fresh = now - read <= CACHE_TTL_S / model.case.speed
+        if first:
+            held = model.rules.held_reads and node.held_until.get(key, 0) >= now
+            return since is not None and read >= since and (fresh or held)
+        return fresh and (since is None or read > since or now - read <= GRACE_S)
 
     def one_read(self, good, throttled):
         if self.ended:
@@ -350,9 +401,18 @@ class Mount:
 
     def finish(self):
         self.ended = True
-        if not self.good and self.pod.served is None and self.pod.tried is None and self.model.rules.kept_reads:
-            self.pod.tried = self.began
+        if not self.good and self.pod.served is None and self.model.rules.kept_reads:
+            self.keep()
         self.done(self.good)
+
+
+    def keep(self):
+        """For the next call of this pod."""
+        node, now = self.pod.node, self.model.env.now
+        if self.pod.tried is None:
+            self.pod.tried = self.began
+        for key in self.pod.objects:
+            node.held_until[key] = now + HOLD_S
 
 
 class GoMount:
@@ -401,12 +461,12 @@ class GoMount:
 class Node:
     """A provider: what its mounts share."""
 
-    __slots__ = ("model", "number", "scopes", "flights", "cached", "last_served", "tokens", "token_waiters")
+    __slots__ = ("model", "number", "scopes", "flights", "cached", "last_served", "held_until", "tokens", "token_waiters")
 
     def __init__(self, model, number):
         self.model, self.number = model, number
-        self.scopes = [Scope() for _ in range(model.case.vaults)]
-        self.flights, self.cached, self.last_served = {}, {}, {}
+        self.scopes = [Scope(model.rules) for _ in range(model.case.vaults)]
+        self.flights, self.cached, self.last_served, self.held_until = {}, {}, {}, {}
         self.tokens, self.token_waiters = set(), {}
 
     def with_token(self, app, mount):
@@ -494,6 +554,7 @@ class Model:
         self.env = simpy.Environment()
         self.service = Service(self)
         self.mount_type = Mount if case.provider == "ours" else GoMount
+        self.requests = 0
         self.token_requests = [0, 0]
         self.outcomes = []  # (time, class, first, good, since the start or the last success)
         self.recording = not case.warm

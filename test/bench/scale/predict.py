@@ -6,7 +6,7 @@ FAR = model.Machine(response_s=0.02)
 COLD_NODES = (100, 200, 500, 1000, 2000, 5000)
 GO_NODES = (100, 200, 500, 1000)
 MODELLED_NODES = 50  # in the place of so many more, with a limit that is smaller by as much: only the ratio counts
-WITHOUT = model.Rules(False, False, False)
+WITHOUT = model.Rules(False, False, False, False, False, False)
 INTERVALS_S = (120, 300, 600, 1800, 3600)
 DISTINCT = (10, 50, 100, 500)  # secrets that the pods of one node use
 COLD, ROLLOUT, STEADY, AWAY, TENTH = cases.CASES

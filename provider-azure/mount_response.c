@@ -162,7 +162,7 @@ static char *make_id(const struct mount_response *response, const struct fetch_o
     cleanup_free char *name = join_index(output->item->name, output->index);
     bool is_own = output->vault == response->own_vault;
     char *id = name != NULL ? alloc_concat(prefix, object_type_name(output->item->type), "/", name,
-                                           is_own ? "" : "@", is_own ? "" : output->vault->host, NULL)
+                                           is_own ? "" : "@", is_own ? "" : output->vault->host, (char *)NULL)
                             : NULL;
     if (id == NULL)
         (void)error_no_memory(err, NULL);

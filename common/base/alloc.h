@@ -15,8 +15,8 @@ void *alloc_zeroed(size_t size, struct error **err) __attribute__((malloc));
  * *at behind its NUL. Returns the copy. */
 char *alloc_put_text(char **at, const char *text);
 
-/* All texts up to a NULL behind each other, for which asprintf() takes ten times as long; the caller frees
- * with free(). NULL: out of memory. */
+/* All texts up to a (char *)NULL behind each other, for which asprintf() takes ten times as long; the caller
+ * frees with free(). NULL: out of memory. */
 char *alloc_concat(const char *first, ...) __attribute__((malloc, sentinel));
 
 /* A copy of `text`; the caller frees with free(). NULL with err set: out of memory. */

@@ -58,7 +58,7 @@ static char *query_url(const struct vault_query *query)
         return NULL;
     if (query->operation != VAULT_LIST_OBJECTS)
         return alloc_concat(query->vault_url, kind, "/", name, "/", version,
-                            "?api-version=" VAULT_API_VERSION, NULL);
+                            "?api-version=" VAULT_API_VERSION, (char *)NULL);
     int made = asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url, kind,
                         VAULT_PAGE);
     return made < 0 ? NULL : url;

@@ -36,7 +36,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch,nghttp2-wipe.c}; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch,nghttp2-wipe.c,curl-text.patch}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -64,9 +64,25 @@ once() { # NAME FUNCTION
     touch "$prefix/.$1"
 }
 
+# The sources of fetch.sh stay as they are: what changes some gets a copy in which nothing has been changed yet. So a recipe that has changed, a
+# build that ended half-way and another architecture find what they expect, in a DIRECTORY that is used again as well.
+copy_source() { # LIBRARY: sets $source
+    source=$prefix/src/$1
+    rm -rf "${source:?}"
+    mkdir -p "$prefix/src"
+    cp -a "$src/$1" "$source"
+}
+
 build_musl() {
+    copy_source musl
+    # Its memcmp() compares byte by byte. With a bearer token in each request that counts; here it does so from the first word on that differs.
+    sed -i '/^\tfor (; n && \*l == \*r; n--, l++, r++);$/i\
+\tstruct word { unsigned long w; } __attribute__((packed, may_alias));\
+\tfor (; n >= sizeof(struct word); n -= sizeof(struct word), l += sizeof(struct word), r += sizeof(struct word))\
+\t\tif (((const struct word *)l)->w != ((const struct word *)r)->w) break;' "$source/src/string/memcmp.c"
+    grep -q 'struct word' "$source/src/string/memcmp.c"
     CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 $harden $maps" \
-        "$src/musl/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
+        "$source/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
     make -j"$jobs" install AR="$ar" RANLIB="$ranlib"
     # the kernel's interface, and the BSD lists, which are macros only
     local header
@@ -112,15 +128,6 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
     "$ar" rcs "$prefix/lib/$2" one.o
 }
 
-# The sources of fetch.sh stay as they are: what changes some gets a copy in which nothing has been changed yet. So a recipe that has changed, a
-# build that ended half-way and another architecture find what they expect, in a DIRECTORY that is used again as well.
-copy_source() { # LIBRARY: sets $source
-    source=$prefix/src/$1
-    rm -rf "${source:?}"
-    mkdir -p "$prefix/src"
-    cp -a "$src/$1" "$source"
-}
-
 build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
 build_nghttp2() {
     # libcurl leaves nghttp2 its own allocator, and bodies of requests (the data of Secrets) pass through its frames: what it gives back is wiped.
@@ -133,6 +140,11 @@ build_nghttp2() {
     # The longest header field that it reads; no option changes it. A provider's error text is one field (common/grpc/header_check.h).
     sed -i 's/^#define NGHTTP2_HD_MAX_NV .*/#define NGHTTP2_HD_MAX_NV (16 * 1024 * 1024)/' "$source/lib/nghttp2_hd.h"
     grep -q '^#define NGHTTP2_HD_MAX_NV (16 \* 1024 \* 1024)$' "$source/lib/nghttp2_hd.h"
+    # Bearer tokens, 1 KiB and more, go into the table of header fields, so that a request repeats one in a byte. By itself it indexes no
+    # `authorization`, because a password of few bits could be guessed from the length of requests; a token cannot (RFC 7541, 7.1.3).
+    sed -i 's/^  indexing_mode = token == NGHTTP2_TOKEN_AUTHORIZATION ||$/  indexing_mode = (token == NGHTTP2_TOKEN_AUTHORIZATION \&\& nv->valuelen < 256) ||/' \
+        "$source/lib/nghttp2_hd.c"
+    grep -q '^  indexing_mode = (token == NGHTTP2_TOKEN_AUTHORIZATION && nv->valuelen < 256) ||$' "$source/lib/nghttp2_hd.c"
     with_cmake "$source" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF
 }
 # No threads of its own: our loop drives it.
@@ -201,22 +213,14 @@ build_cmocka() {
 build_curl() {
     copy_source curl
     # Its printf appends each character for itself. With the token in a header that is a quarter of what a secret costs the provider: headers
-    # are not formatted, the rest is appended in place while there is room.
+    # are not formatted, and curl-text.patch has the rest.
     sed -i 's|  result = curlx_dyn_addf(req, "%s\\r\\n", origp);|{\
         result = curlx_dyn_add(req, origp);\
         if(!result)\
           result = curlx_dyn_add(req, "\\r\\n");\
       }|' "$source/lib/http.c"
     grep -q 'result = curlx_dyn_add(req, origp);' "$source/lib/http.c"
-    sed -i '/^static int alloc_addbyter/,/^}/s|  CURLcode result = |  CURLcode result;\
-  struct dynbuf *buffer = infop->b;\
-  if(buffer->leng + 2 <= buffer->allc) { /* there is room */\
-    buffer->bufr[buffer->leng++] = (char)outc;\
-    buffer->bufr[buffer->leng] = 0;\
-    return 0;\
-  }\
-  result = |' "$source/lib/mprintf.c"
-    grep -q 'there is room' "$source/lib/mprintf.c"
+    patch -d "$source" -p1 < "$root/mk/static/curl-text.patch"
     # A session of TLS 1.3 stays for the next connections, as those of TLS 1.2 do. curl uses each once, so that a listener cannot tell that two
     # connections come from one client (RFC 8446, C.4): ours all come from one node. Otherwise the connections that a first mount opens at the
     # same moment share two or three sessions, and the rest pays for a full handshake. A server that accepts a session only once is asked for a

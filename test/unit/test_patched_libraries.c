@@ -1,0 +1,136 @@
+/*
+ * test_patched_libraries.c - what mk/static/build.sh changes in libraries of the release does what the
+ * original does, and what it is for. Where a library is the system's, only the former is looked at.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <curl/curl.h>
+#include <curl/mprintf.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+
+/* --- nghttp2: the table of header fields; in the release --- */
+
+#ifdef HTTP_TLS_MBEDTLS
+
+static size_t deflated_len(nghttp2_hd_deflater *deflater, char *authorization, size_t len)
+{
+    static uint8_t name[] = "authorization";
+    uint8_t block[4096];
+    nghttp2_nv field = {
+        .name = name, .namelen = sizeof(name) - 1, .value = (uint8_t *)authorization, .valuelen = len};
+    ssize_t n = nghttp2_hd_deflate_hd(deflater, block, sizeof(block), &field, 1);
+    assert_true(n > 0);
+    return (size_t)n;
+}
+
+static void a_token_is_sent_once_and_a_password_never_indexed(void **state)
+{
+    char token[1200];
+    char password[] = "Basic dXNlcjpwYXNzd29yZA==";
+    nghttp2_hd_deflater *deflater = NULL;
+    (void)state;
+    memset(token, 'x', sizeof(token));
+    assert_int_equal(nghttp2_hd_deflate_new(&deflater, 4096), 0);
+    assert_in_range(deflated_len(deflater, token, sizeof(token)), 500, 1300);
+    assert_int_equal(deflated_len(deflater, token, sizeof(token)), 1);
+    token[600] = 'y';
+    assert_in_range(deflated_len(deflater, token, sizeof(token)), 500, 1300);
+    assert_int_equal(deflated_len(deflater, token, sizeof(token)), 1);
+    size_t first = deflated_len(deflater, password, strlen(password));
+    assert_true(first > 10);
+    assert_int_equal(deflated_len(deflater, password, strlen(password)), first);
+    nghttp2_hd_deflate_del(deflater);
+}
+
+#endif
+
+/* --- curl: its printf --- */
+
+/* Literal formats, which the compiler checks. */
+#define CHECK(format, text, number)                                                                          \
+    do {                                                                                                     \
+        char expected_[128];                                                                                 \
+        char part_[128];                                                                                     \
+        char *made_ = curl_maprintf(format, text, number);                                                   \
+        (void)snprintf(expected_, sizeof(expected_), format, text, number);                                  \
+        (void)curl_msnprintf(part_, sizeof(part_), format, text, number);                                    \
+        assert_string_equal(made_, expected_);                                                               \
+        assert_string_equal(part_, expected_);                                                               \
+        curl_free(made_);                                                                                    \
+    } while (0)
+
+static void curl_formats_as_the_c_library_does(void **state)
+{
+    char large[5000];
+    (void)state;
+    CHECK("%s|%d", "", 0);
+    CHECK("%s|%d", "text", -1);
+    CHECK("%.3s|%d", "text", 7);
+    CHECK("%.9s|%d", "text", 7);
+    CHECK("%9s|%d", "text", 7);
+    CHECK("%-9s|%5d", "text", 7);
+    CHECK("%s%%|%05d", "text", 7);
+    CHECK("%.0s|%x", "text", 255U);
+    CHECK("a%sb%dc", "0123456789", 42);
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    for (size_t len = 1; len < sizeof(large); len += 97) {
+        char *made = curl_maprintf("<%.*s>", (int)len, large);
+        assert_int_equal(strlen(made), len + 2);
+        assert_int_equal(made[len], 'x');
+        assert_int_equal(made[len + 1], '>');
+        curl_free(made);
+    }
+}
+
+/* --- the C library's memcmp() --- */
+
+static int sign(int number)
+{
+    return (number > 0) - (number < 0);
+}
+
+static void memory_is_compared_from_its_first_byte_on(void **state)
+{
+    int (*volatile compare)(const void *, const void *, size_t) = memcmp; /* not the compiler's */
+    unsigned char a[64];
+    unsigned char b[64];
+    (void)state;
+    for (size_t start = 0; start < 9; start++) {
+        for (size_t len = 0; len < 40; len++) {
+            memset(a, 'x', sizeof(a));
+            memset(b, 'x', sizeof(b));
+            b[start + len] = 'y'; /* behind the end */
+            assert_int_equal(compare(a + start, b + start, len), 0);
+            for (size_t first = 0; first < len; first++) {
+                memset(b, 'x', sizeof(b));
+                b[start + first] = 0xff;
+                if (first + 1 < len)
+                    b[start + first + 1] = 0; /* counts no more */
+                assert_int_equal(sign(compare(a + start, b + start, len)), -1);
+                assert_int_equal(sign(compare(b + start, a + start, len)), 1);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#ifdef HTTP_TLS_MBEDTLS
+        cmocka_unit_test(a_token_is_sent_once_and_a_password_never_indexed),
+#endif
+        cmocka_unit_test(curl_formats_as_the_c_library_does),
+        cmocka_unit_test(memory_is_compared_from_its_first_byte_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -364,8 +364,13 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
 int provider_returns_files(struct provider_registry *registry, const char *provider, bool *ret,
                            struct error **err)
 {
-    struct provider_ref *ref = provider_registry_find(registry, provider, err);
+    struct provider_ref *ref;
 
+    /* The usual case. The call itself sees whether the socket has been replaced (PROVIDER_MAY_WRITE). */
+    *ret = provider_registry_returned_files(registry, provider);
+    if (*ret)
+        return 0;
+    ref = provider_registry_find(registry, provider, err);
     if (ref == NULL)
         return -1;
     *ret = provider_ref_returns_files(ref);

@@ -330,6 +330,13 @@ bool provider_ref_returns_files(const struct provider_ref *ref)
     return ref->connection->returns_files;
 }
 
+bool provider_registry_returned_files(const struct provider_registry *registry, const char *name)
+{
+    const struct connection *connection = connection_find(registry, name);
+
+    return connection != NULL && connection->returns_files;
+}
+
 void provider_ref_set_returns_files(struct provider_ref *ref, bool returns_files)
 {
     ref->connection->returns_files = returns_files;

@@ -74,6 +74,13 @@ bool provider_ref_returns_files(const struct provider_ref *ref)
     return returns_files;
 }
 
+bool provider_registry_returned_files(const struct provider_registry *registry, const char *name)
+{
+    (void)registry;
+    (void)name;
+    return returns_files;
+}
+
 void provider_ref_set_returns_files(struct provider_ref *ref, bool value)
 {
     (void)ref;

@@ -1,5 +1,8 @@
 """SecretProviderClasses from the (emulated) Kubernetes API."""
 
+import json
+import time
+
 import grpc
 import pytest
 
@@ -7,6 +10,7 @@ from harness import mounts, rpc, tutorial
 from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.rpc import CODES
+from harness.scripted_provider import mount_response
 
 
 @pytest.fixture
@@ -82,3 +86,45 @@ def test_an_api_server_that_is_gone_does_not_hang_a_publish_past_its_deadline(cl
     code, _ = driver.publish_failure(rpc.publish_request(target), timeout=3)
     assert code in (CODES.DEADLINE_EXCEEDED, CODES.UNAVAILABLE, CODES.UNKNOWN)
     emulator.clear_faults()
+
+
+@pytest.fixture
+def coloured(clustered, node, emulator, scripted):
+    """A pod is mounted, so that the driver knows the class and that the provider returns files. mount(number) mounts another one."""
+    driver, _ = clustered
+    emulator.put_object("secretproviderclasses", spc())
+    provider = scripted(lambda request, context: mount_response({"file": json.loads(request.attributes)["colour"].encode()}))
+
+    def mount(number):
+        uid = rpc.POD_UID.replace("1", str(number))
+        target = node.target(uid)
+        driver.publish(rpc.publish_request(target, pod=f"web-{number}", pod_uid=uid))
+        return mounts.contents(target)
+    assert mount(2) == {"file": b"green"}
+    return provider, mount
+
+
+def test_the_provider_is_called_while_the_api_server_reads_the_class(coloured, emulator):
+    provider, mount = coloured
+    respond, called = provider.mount, []
+
+    def timed(request, context):
+        called.append(time.monotonic())
+        return respond(request, context)
+    provider.mount = timed
+    emulator.add_fault("latency", service="kube", path_contains="/secretproviderclasses/", latency_ms=1500)
+    started = time.monotonic()
+    assert mount(3) == {"file": b"green"}
+    assert time.monotonic() - started >= 1.5
+    [at] = called
+    assert at - started < 1.4
+
+
+def test_a_new_pod_never_sees_an_old_class(coloured, emulator):
+    provider, mount = coloured
+    emulator.put_object("secretproviderclasses", spc(parameters={"colour": "red"}))
+    assert mount(3) == {"file": b"red"}
+    assert provider.attributes()["colour"] == "red"
+    before = len(provider.requests)
+    assert mount(4) == {"file": b"red"}
+    assert len(provider.requests) == before + 1

@@ -176,3 +176,17 @@ def test_a_throttled_mount_keeps_what_it_has_read_for_its_next_call(azure, emula
         assert admitted() == 30
         again = texts(pods.mount(mount_request(names, pod="web")))
         assert admitted() == 60, "its mount has succeeded: the exception is over"
+
+
+def test_a_throttled_mount_keeps_what_it_has_read_longer_than_reads_are_cached(start_azure, emulator):
+    names, azure = [f"s{i}" for i in range(30)], start_azure("--republish-cache-ttl=500ms")
+    for name in names:
+        emulator.set_secret(name, f"value of {name}")
+    emulator.set_limits(vault=8, window_s=60, retry_after="none")
+    with Pods(azure.socket) as pods:
+        for _ in range(2):
+            assert pods.outcome(mount_request(names, pod="web"), timeout=3).code() == CODES.RESOURCE_EXHAUSTED
+        emulator.set_limits(vault=0, subscription=0)
+        assert texts(pods.mount(mount_request(names, pod="web"))) == {name: f"value of {name}" for name in names}
+    read = [entry["path"] for entry in emulator.requests("vault") if entry["status"] == 200]
+    assert len(read) == len(set(read)) == 30

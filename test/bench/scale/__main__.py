@@ -81,7 +81,7 @@ def chosen(arguments):
     for case in cases.CASES:
         if case.name in names:
             yield cases.short(case) if arguments.short else case.with_(
-                nodes=arguments.nodes, share=case.share * arguments.nodes / case.nodes, speed=arguments.speed if case.warm else 1)
+                nodes=arguments.nodes, share=case.share * arguments.nodes / case.nodes, speed=arguments.speed if case.warm or case.long else 1)
 
 
 def main():

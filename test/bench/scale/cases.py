@@ -29,6 +29,7 @@ class Case:
     share: float = 1  # of the published limit that the vault gives
     away: tuple = ()  # (from, to) in seconds
     seconds: float = 0  # the time of the case; 0: until all pods have their secrets
+    long: bool = False  # too long to be run at the speed of a real cluster, as those with `warm` are
     speed: int = 1  # kubelet, driver, limits and times of the case run so many times faster
     retry_after: bool = True  # a 429 says when the next window begins
     provider: str = "ours"
@@ -65,10 +66,11 @@ CASES = (
     Case("steady", "rotation every two minutes", interval_s=120, warm=True, seconds=600),
     Case("away", "a vault that is away for ten minutes", interval_s=120, warm=True, away=(60, 660), seconds=1200),
     Case("tenth", "a vault that gives a tenth of its limit", interval_s=120, warm=True, share=0.1, seconds=600),
+    Case("long", "cold start that takes longer than a mount may wait", share=0.1, long=True),
 )
 
 
 def short(case):
     """A small version for tests: few nodes, limits to match, and what takes minutes accelerated."""
     scale = 4 / case.nodes
-    return case.with_(nodes=4, pods=10, classes=5, objects=4, spread_s=1, share=case.share * scale / 2, speed=30 if case.warm else 1)
+    return case.with_(nodes=4, pods=10, classes=5, objects=4, spread_s=1, share=case.share * scale / 2, speed=30 if case.warm or case.long else 1)

@@ -14,7 +14,7 @@ test: deps-test deps-static ## install what is needed, build, run every test, pr
 test-quick: deps-test ## release build only: unit tests and the suites without slow tests, in three minutes
 	@$(PYTHON) test/run.py --quick
 
-test-full: deps-e2e deps-static deps-images deps-fuzz deps-bench ## everything: make test, slow tests on all builds, fuzz, e2e, interop
+test-full: deps-e2e deps-static deps-images deps-fuzz deps-bench ## everything: make test, slow tests on the static build, fuzz, e2e, interop
 	@$(PYTHON) test/run.py --full
 
 coverage: deps-test ## lines and branches of each directory that the unit tests and suites run (gcov)

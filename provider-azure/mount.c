@@ -59,6 +59,19 @@ static uint64_t first_call_ms(const struct mount *mount)
     return mount->freshness.tried_ms != 0 ? mount->freshness.tried_ms : mount->began_ms;
 }
 
+/* Whether a throttled service is why the mount failed. The error's code is that of its first object: another
+ * one may have been throttled, and a class that is too large for us has the same code. */
+static bool is_throttled(const struct mount *mount, const struct error *error)
+{
+    if (error == NULL)
+        return false;
+    if (mount->fetch == NULL) /* Entra ID */
+        return error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED;
+    /* Of a volume that was throttled before, the last read may have been on its way at the deadline. */
+    return fetch_is_throttled(mount->fetch) ||
+           (mount->freshness.tried_ms != 0 && error_code(error) == GRPC_STATUS_DEADLINE_EXCEEDED);
+}
+
 /* What the next call for this volume may be served. */
 static void remember(const struct mount *mount, const struct error *error)
 {
@@ -70,10 +83,7 @@ static void remember(const struct mount *mount, const struct error *error)
         served_volumes_put(shared->volumes, volume, now);
     if (mount->freshness.republish)
         return;
-    /* The error's code is that of its first object; another one may have been throttled. */
-    bool throttled = error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED ||
-                     (error != NULL && mount->fetch != NULL && fetch_is_throttled(mount->fetch));
-    if (!throttled) {
+    if (!is_throttled(mount, error)) {
         served_volumes_forget(shared->throttled, volume);
         return;
     }

@@ -198,7 +198,8 @@ static void on_pause_over(void *arg)
                                 (double)(now - retry->pause_since) / 1000.0);
         retry->throttled_pause = false;
     }
-    if (retry->permit.state == PERMIT_QUEUED && retry->known_error == NULL && time_left(retry) == 0) {
+    bool waits = retry->permit.state == PERMIT_QUEUED || retry->permit.state == PERMIT_WOKEN;
+    if (waits && retry->known_error == NULL && time_left(retry) == 0) {
         error_set(
             &retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
             "%s throttles requests (HTTP 429), and earlier requests went first up to the caller's deadline; not sent",

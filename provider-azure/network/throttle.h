@@ -9,7 +9,8 @@
  *
  * While a scope is PAUSED no request is sent. After the pause one request goes first. Each response doubles
  * the number of requests that may be in flight, up to half of what it was when the 429 came; from there it
- * grows by one, as TCP's congestion window does: all that are in flight when the vault's limit is reached get
+ * grows by one, as TCP's congestion window does (OPEN counts as THROTTLE_MAX_IN_FLIGHT, whatever was in
+ * flight): all that are in flight when the vault's limit is reached get
  * 429. Another 429 starts a new, longer pause. So a thousand waiting mounts cost a vault in trouble one
  * request per pause, and return to it step by step. OPEN scopes cost nothing.
  *

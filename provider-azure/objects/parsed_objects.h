@@ -21,7 +21,8 @@ struct parsed_objects_cache *parsed_objects_cache_create(struct error **err);
 void parsed_objects_cache_destroy(struct parsed_objects_cache *cache);
 
 /* Parses as objects_parse() does, with its errors and findings, unless the cache has the result for this text
- * and these defaults. It keeps results without findings only. `cache` may be NULL. The caller owns a
+ * and these defaults. It keeps results without findings only,
+ * so that all callers of one cache have to collect them. `cache` may be NULL. The caller owns a
  * reference. */
 struct parsed_objects *parsed_objects_get(struct parsed_objects_cache *cache, const char *text,
                                           const struct object_defaults *defaults, struct error **err);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider-azure/vault/vault_failure.h"
+
 /* One read, shared by the items that need it. Its texts are those of an item, or of a version in a list:
  * they live as long as the fetch. */
 struct read {
@@ -447,10 +449,18 @@ void fetch_give_up(struct fetch *fetch)
         object_read_give_up(&fetch->reads[i]->base);
 }
 
+/* Lists and responses that are too large have the same code, without the mark of a vault that cannot
+ * answer. */
+static bool is_throttled(const struct error *error)
+{
+    return error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED &&
+           vault_failure_of(error) == VAULT_FAILURE_UNAVAILABLE;
+}
+
 bool fetch_is_throttled(const struct fetch *fetch)
 {
     for (size_t i = 0; i < fetch->n_reads; i++) {
-        if (error_code(fetch->reads[i]->base.error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+        if (is_throttled(fetch->reads[i]->base.error))
             return true;
     }
     return false;

@@ -394,6 +394,8 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
     *waiter = (struct vault_waiter){.cache = cache, .callback = callback, .arg = arg};
     list_init(&waiter->link);
     if (may_serve(reader, freshness, now)) {
+        if (!freshness->republish) /* should this call fail as well, the next one comes after the hold */
+            cached_responses_hold(&cache->cached, &reader->cached, deadline_ms + VAULT_CACHE_GRACE_MS);
         if (serve_cached(reader, waiter, err) == 0)
             return waiter;
         free(waiter);

@@ -58,8 +58,10 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
 
 /* A volume without content needs this read, and its next call comes before `until_ms`. The response that is
  * cached, or that others wait for, is there until then, whatever its age: for volumes whose first call was
- * before the read. For all others it is as old as it is. `response` is what the volume itself has read, or
- * NULL: it is cached again if it has expired, unless a vault has refused a read since, maybe this one. */
+ * before the read. For all others it is as old as it is. A call that is served it prolongs the hold to its
+ * own end. `response` is what the volume itself has read, or NULL: if it has expired during the call (which
+ * takes a `ttl_ms` below the time of a call) it is cached again, unless a vault has refused a read since,
+ * maybe this one. */
 void vault_cache_hold(struct vault_cache *cache, const struct vault_query *query, const struct token *token,
                       struct vault_response *response, uint64_t until_ms);
 

@@ -8,6 +8,7 @@ enum { CALL_MS = 100 * 1000, PAUSE_MS = 120 * 1000 };
 
 static int requests_of_a;
 static bool throttles; /* all but secret a, which is read by the first request */
+static bool too_large; /* likewise */
 
 static struct fake_response respond_to_a(struct fake *fake, const char *url, const char *bearer,
                                          const char *body)
@@ -16,6 +17,8 @@ static struct fake_response respond_to_a(struct fake *fake, const char *url, con
     requests_of_a += is_a;
     if (throttles && strstr(url, "/secrets/") != NULL && !is_a)
         return (struct fake_response){.status = 429, .retry_after_ms = 10000, .body = "{}"};
+    if (too_large && strstr(url, "/secrets/") != NULL && !is_a)
+        return (struct fake_response){.failure = GRPC_STATUS_RESOURCE_EXHAUSTED};
     return respond(fake, url, bearer, body);
 }
 
@@ -87,6 +90,22 @@ static void a_volume_that_comes_back_too_late_reads_again(void **state)
     assert_int_equal(requests_of_a, 2);
 }
 
+/* Else an object that is corrected later would come together with an outdated one. */
+static void a_limit_of_ours_is_no_throttling(void **state)
+{
+    struct fixture *fixture = *state;
+
+    begin_throttling(fixture);
+    throttles = false;
+    too_large = true;
+    run(fixture, false, CALL_MS);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    too_large = false;
+    run(fixture, false, CALL_MS);
+    assert_null(fixture->error);
+    assert_int_equal(requests_of_a, 2);
+}
+
 /* The last secret that the vault was asked for, after a pause. */
 static char asked[8];
 
@@ -143,6 +162,7 @@ int main(void)
         CASE(a_volume_keeps_what_it_has_read_however_long_it_waits),
         CASE(a_volume_that_begins_later_reads_for_itself),
         CASE(a_volume_that_comes_back_too_late_reads_again),
+        CASE(a_limit_of_ours_is_no_throttling),
         CASE(the_volume_that_waits_for_the_longest_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

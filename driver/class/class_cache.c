@@ -199,8 +199,8 @@ static void lookup_done(struct secret_provider_class *class, const struct error 
     struct entry *entry = arg;
     struct list waiting;
 
+    take_result(entry, class, error); /* which evicts no entry in flight */
     entry->flight = NULL;
-    take_result(entry, class, error);
     /* A call that joins from inside a callback waits for the next lookup; `class` is kept for the calls of
      * this one. */
     list_init(&waiting);

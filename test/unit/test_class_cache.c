@@ -314,6 +314,25 @@ static void a_cancelled_call_is_not_called_back_and_the_others_are(void **state)
     assert_int_equal(fixture->cancels, 0);
 }
 
+/* Nobody waits for it, it is the oldest, and there are more than enough bytes already. */
+static void a_lookup_without_calls_may_end_while_the_cache_is_full(void **state)
+{
+    struct fixture *fixture = *state;
+    static char text[2 * CLASS_CACHE_BYTES_MAX + 1];
+    struct secret_provider_class *large = make_class("large", "1", "x", "");
+    struct class_cache_call *call = ask(fixture, "web");
+
+    class_cache_cancel(&call);
+    (void)memset(text, 'x', sizeof(text) - 1);
+    assert_int_equal(string_map_set(&large->parameters, "objects", text, NULL), 0);
+    class_cache_put(fixture->cache, large);
+    secret_provider_class_free(large);
+    complete_lookup(fixture, "1", "x");
+    assert_string_equal(known(fixture, "web"), "x");
+    assert_int_equal(fixture->responses, 0);
+    assert_int_equal(fixture->cancels, 0);
+}
+
 static void cancel_the_other(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
@@ -496,6 +515,7 @@ int main(void)
         TEST(a_class_gets_older_while_the_machine_sleeps),
         TEST(a_silence_of_long_ago_does_not_count),
         TEST(a_cancelled_call_is_not_called_back_and_the_others_are),
+        TEST(a_lookup_without_calls_may_end_while_the_cache_is_full),
         TEST(a_callback_may_cancel_and_start_a_call),
         TEST(a_request_that_cannot_start_is_an_error_and_nothing_waits),
         TEST(a_class_that_was_read_elsewhere_is_cached),

@@ -11,6 +11,7 @@
 #include "common/base/list.h"
 #include "common/class/class_rotation.h"
 #include "common/process/lifecycle.h"
+#include "common/process/loop_timer.h"
 
 struct class_cache {
     uv_loop_t *loop;
@@ -19,6 +20,8 @@ struct class_cache {
     uint64_t max_age_ms;
     struct list entries; /* the most recently used one is at the end */
     size_t bytes;        /* of all entries */
+    struct list failed;  /* class_cache_call: they get a failure that is cached, when `deliver` expires */
+    struct loop_timer *deliver;
 };
 
 struct entry {
@@ -27,7 +30,7 @@ struct entry {
     char *ns;
     char *name;
     struct secret_provider_class *class; /* of the last lookup; NULL before the first, and after a failure */
-    size_t bytes;                        /* of the entry and its class, about */
+    size_t bytes;                        /* of the entry, its class and its failure, about */
     struct error *failure;               /* of the last lookup, or NULL */
     uint64_t fetched_ms;                 /* since boot: a class gets older while the machine sleeps */
     uint64_t used_ms;
@@ -38,9 +41,12 @@ struct entry {
 
 struct class_cache_call {
     struct list link;
+    struct error *failure; /* of a call in cache->failed */
     class_lookup_callback *callback;
     void *arg;
 };
+
+static void deliver_failures(void *arg);
 
 static uint64_t now_ms(void)
 {
@@ -54,6 +60,11 @@ struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_sourc
 
     if (cache == NULL)
         return NULL;
+    cache->deliver = loop_timer_create(loop, deliver_failures, cache, err);
+    if (cache->deliver == NULL) {
+        free(cache);
+        return NULL;
+    }
     cache->loop = loop;
     cache->source = source;
     cache->log = log;
@@ -63,6 +74,7 @@ struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_sourc
     else if (poll_interval_s < 2 * CLASS_CACHE_AGE_MS / 1000)
         cache->max_age_ms = poll_interval_s > 0 ? (uint64_t)poll_interval_s * 1000 / 2 : 0;
     list_init(&cache->entries);
+    list_init(&cache->failed);
     return cache;
 }
 
@@ -87,6 +99,8 @@ void class_cache_destroy(struct class_cache *cache)
         return;
     while (!list_empty(&cache->entries))
         entry_free(container_of(cache->entries.next, struct entry, link));
+    assert(list_empty(&cache->failed));
+    loop_timer_destroy(cache->deliver);
     free(cache);
 }
 
@@ -109,6 +123,8 @@ static void set_size(struct entry *entry)
     entry->bytes = sizeof(*entry) + strlen(entry->ns) + strlen(entry->name);
     if (entry->class != NULL)
         entry->bytes += secret_provider_class_size(entry->class);
+    if (entry->failure != NULL)
+        entry->bytes += strlen(error_message(entry->failure));
     entry->cache->bytes += entry->bytes;
 }
 
@@ -194,6 +210,18 @@ static void take_result(struct entry *entry, struct secret_provider_class *class
     evict(entry->cache);
 }
 
+/* Frees the call, which is in a list of the caller's. */
+static void call_back(struct class_cache_call *call, struct secret_provider_class *class,
+                      const struct error *error)
+{
+    class_lookup_callback *callback = call->callback;
+    void *arg = call->arg;
+
+    list_remove(&call->link);
+    free(call);
+    callback(class, error, arg);
+}
+
 static void lookup_done(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct entry *entry = arg;
@@ -207,16 +235,25 @@ static void lookup_done(struct secret_provider_class *class, const struct error 
     list_move_all(&waiting, &entry->waiting);
     if (class != NULL)
         (void)secret_provider_class_ref(class);
-    while (!list_empty(&waiting)) {
-        struct class_cache_call *call = container_of(waiting.next, struct class_cache_call, link);
-        class_lookup_callback *callback = call->callback;
-        void *callback_arg = call->arg;
-
-        list_remove(&call->link);
-        free(call);
-        callback(class, error, callback_arg);
-    }
+    while (!list_empty(&waiting))
+        call_back(container_of(waiting.next, struct class_cache_call, link), class, error);
     secret_provider_class_free(class);
+}
+
+/* Without those that callbacks start. */
+static void deliver_failures(void *arg)
+{
+    struct class_cache *cache = arg;
+    struct list failed;
+
+    list_init(&failed);
+    list_move_all(&failed, &cache->failed);
+    while (!list_empty(&failed)) {
+        struct class_cache_call *call = container_of(failed.next, struct class_cache_call, link);
+        cleanup_error struct error *failure = steal_ptr(&call->failure);
+
+        call_back(call, /* class= */ NULL, failure);
+    }
 }
 
 static int send_request(struct entry *entry, struct error **err);
@@ -233,21 +270,29 @@ static bool is_silent(struct entry *entry, uint64_t age_ms)
     return entry->flight != NULL || send_request(entry, /* err= */ NULL) == 0;
 }
 
+/* The failure of the last request as long as it serves all calls, or NULL. */
+static const struct error *shared_failure(struct entry *entry)
+{
+    uint64_t age = now_ms() - entry->fetched_ms;
+
+    if (entry->failure == NULL)
+        return NULL;
+    if (age < CLASS_CACHE_FAILURE_AGE_MS && age < entry->cache->max_age_ms)
+        return entry->failure;
+    return is_silent(entry, age) ? entry->failure : NULL;
+}
+
 struct secret_provider_class *class_cache_get(struct class_cache *cache, const char *ns, const char *name,
                                               const struct error **ret_failure)
 {
     struct entry *entry = entry_find(cache, ns, name);
-    uint64_t age;
 
     *ret_failure = NULL;
     if (entry == NULL)
         return NULL;
     touch(entry);
-    age = now_ms() - entry->fetched_ms;
-    if (entry->failure != NULL &&
-        ((age < CLASS_CACHE_FAILURE_AGE_MS && age < cache->max_age_ms) || is_silent(entry, age)))
-        *ret_failure = entry->failure;
-    return entry->class != NULL && age < cache->max_age_ms ? entry->class : NULL;
+    *ret_failure = shared_failure(entry);
+    return entry->class != NULL && now_ms() - entry->fetched_ms < cache->max_age_ms ? entry->class : NULL;
 }
 
 struct secret_provider_class *class_cache_last(struct class_cache *cache, const char *ns, const char *name)
@@ -274,6 +319,25 @@ static int send_request(struct entry *entry, struct error **err)
     return entry->flight == NULL ? -1 : 0;
 }
 
+/* Puts the call where its callback comes from. */
+static int enlist(struct class_cache_call *call, struct entry *entry, struct error **err)
+{
+    const struct error *failure = shared_failure(entry);
+
+    if (failure != NULL) {
+        call->failure = error_copy(failure);
+        if (call->failure == NULL)
+            return error_no_memory(err, NULL);
+        list_insert_before(&entry->cache->failed, &call->link);
+        loop_timer_start(entry->cache->deliver, 0);
+        return 0;
+    }
+    if (entry->flight == NULL && send_request(entry, err) < 0)
+        return -1;
+    list_insert_before(&entry->waiting, &call->link);
+    return 0;
+}
+
 struct class_cache_call *class_cache_start(struct class_cache *cache, const char *ns, const char *name,
                                            class_lookup_callback *callback, void *arg, struct error **err)
 {
@@ -282,19 +346,17 @@ struct class_cache_call *class_cache_start(struct class_cache *cache, const char
 
     if (call == NULL)
         return NULL;
-    entry = entry_get(cache, ns, name, err);
-    if (entry == NULL || (entry->flight == NULL && send_request(entry, err) < 0))
-        return NULL;
     call->callback = callback;
     call->arg = arg;
     list_init(&call->link);
-    list_insert_before(&entry->waiting, &call->link);
-    return steal_ptr(&call);
+    entry = entry_get(cache, ns, name, err);
+    return entry != NULL && enlist(call, entry, err) == 0 ? steal_ptr(&call) : NULL;
 }
 
 void class_cache_cancel(struct class_cache_call **call)
 {
     list_remove(&(*call)->link);
+    error_free((*call)->failure);
     free(*call);
     *call = NULL;
 }
@@ -319,6 +381,10 @@ void class_cache_remove(struct class_cache *cache, const char *ns, const char *n
 
 void class_cache_forget_failures(struct class_cache *cache)
 {
-    for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next)
-        error_free(steal_ptr(&container_of(link, struct entry, link)->failure));
+    for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next) {
+        struct entry *entry = container_of(link, struct entry, link);
+
+        error_free(steal_ptr(&entry->failure));
+        set_size(entry);
+    }
 }

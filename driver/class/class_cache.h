@@ -8,8 +8,8 @@
  *
  *  - a class serves all volumes for `max_age_ms`, a failure for CLASS_CACHE_FAILURE_AGE_MS, so that an API
  *    server in trouble does not get a request from every pod. An API server that does not respond at all
- *    delays only the first rotation check: while that failure is not older than CLASS_CACHE_SILENCE_MS, the
- *    others have it at once, and a new request runs in the background;
+ *    delays only the first check: while that failure is not older than CLASS_CACHE_SILENCE_MS, the others
+ *    have it at once, and a new request runs in the background;
  *  - a call that comes while a lookup runs waits for that lookup;
  *  - a request names the version known so far, so that the API server may respond from its own cache, but not
  *    with an older version.
@@ -65,7 +65,8 @@ struct secret_provider_class *class_cache_get(struct class_cache *cache, const c
  * is local. Of use only to one who reads it again and compares the versions. */
 struct secret_provider_class *class_cache_last(struct class_cache *cache, const char *ns, const char *name);
 
-/* Looks the class up. The class that is called back is borrowed: secret_provider_class_ref() keeps it. */
+/* Looks the class up, or calls back with the failure that class_cache_get() returns. The class that is called
+ * back is borrowed: secret_provider_class_ref() keeps it. */
 struct class_cache_call *class_cache_start(struct class_cache *cache, const char *ns, const char *name,
                                            class_lookup_callback *callback, void *arg, struct error **err);
 

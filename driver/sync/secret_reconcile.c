@@ -495,6 +495,7 @@ static int begin(struct secret_reconcile *reconcile, struct error **err)
     if (target == NULL)
         return error_no_memory(err, NULL);
     if (reconcile->class == NULL) {
+        /* A failure comes back from class_cache_start(): from in here it would start the next volume's. */
         reconcile->class = class_cache_get(cache, target->ns, target->class_name, &failure);
         if (reconcile->class != NULL)
             (void)secret_provider_class_ref(reconcile->class);

@@ -137,7 +137,7 @@ uint64_t clock_monotonic_ns(void)
     return since_boot_ms * 1000000;
 }
 
-/* The loop does not run in these tests, so its clock stands still but for this. */
+/* The loop does not run in tests that use this, so its clock stands still but for it. */
 static void let_pass(struct fixture *fixture, uint64_t ms)
 {
     fixture->loop.time += ms;
@@ -165,6 +165,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
 
     class_cache_destroy(fixture->cache);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0); /* what is being closed */
     assert_int_equal(uv_loop_close(&fixture->loop), 0);
     free(fixture);
     return 0;
@@ -238,6 +239,53 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     assert_string_equal(fixture->not_older, "");
     complete_lookup(fixture, "2", "restored");
     assert_string_equal(known(fixture, "web"), "restored");
+}
+
+static void a_call_gets_a_shared_failure_later_and_without_a_request(void **state)
+{
+    struct fixture *fixture = *state;
+    struct class_cache_call *cancelled;
+
+    (void)ask(fixture, "web");
+    fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
+    assert_int_equal(fixture->failures, 1);
+    for (unsigned i = 0; i < 200; i++)
+        (void)ask(fixture, "web");
+    cancelled = ask(fixture, "web");
+    (void)ask(fixture, "other");
+    class_cache_cancel(&cancelled);
+    assert_int_equal(fixture->failures, 1);
+    (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    assert_int_equal(fixture->failures, 201);
+    assert_int_equal(fixture->requests, 2);
+    complete_lookup(fixture, "1", "x");
+    assert_int_equal(fixture->responses, 202);
+    since_boot_ms += CLASS_CACHE_FAILURE_AGE_MS;
+    (void)ask(fixture, "web");
+    assert_int_equal(fixture->requests, 3);
+    complete_lookup(fixture, "1", "x");
+}
+
+static void ask_again(struct secret_provider_class *class, const struct error *error, void *arg)
+{
+    struct fixture *fixture = arg;
+
+    assert_null(class);
+    assert_int_equal(error_code(error), GRPC_STATUS_PERMISSION_DENIED);
+    if (++fixture->failures < 5)
+        assert_non_null(class_cache_start(fixture->cache, "shop", "web", ask_again, fixture, NULL));
+}
+
+static void a_callback_may_start_a_call_for_the_same_failure(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_non_null(class_cache_start(fixture->cache, "shop", "web", ask_again, fixture, NULL));
+    fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
+    assert_int_equal(fixture->failures, 1); /* never from inside */
+    while (fixture->failures < 5)
+        (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    assert_int_equal(fixture->requests, 1);
 }
 
 /* The first rotation check waits in vain, the others do not wait, and the server's return is noticed. */
@@ -510,6 +558,8 @@ int main(void)
         TEST(a_class_is_cached_for_a_while_and_the_next_request_names_its_version),
         TEST(classes_do_not_get_in_each_others_way),
         TEST(a_failure_is_shared_for_a_short_while),
+        TEST(a_call_gets_a_shared_failure_later_and_without_a_request),
+        TEST(a_callback_may_start_a_call_for_the_same_failure),
         TEST(at_the_return_of_the_api_server_its_failures_are_forgotten),
         TEST(an_api_server_that_is_silent_is_not_waited_for_again),
         TEST(a_class_gets_older_while_the_machine_sleeps),

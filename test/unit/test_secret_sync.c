@@ -1,6 +1,6 @@
 /*
- * test_secret_sync.c - a node with many volumes: how many of them one event visits (counted, not timed). A
- * volume of which a mount could not keep anything.
+ * test_secret_sync.c - a node with many volumes: how many of them one event visits (counted, not timed), and
+ * how many requests a failure costs. A volume of which a mount could not keep anything.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "common/process/loop_timer.h"
+#include "common/process/metrics.h"
 #include "driver/sync/secret_sync.h"
 #include "test/unit/kube_fixture.h"
 
@@ -30,7 +32,20 @@ struct fixture {
     struct secret_provider_class class; /* without Secrets */
     unsigned lookups;
     unsigned done;
+
+    struct loop_timer *refusal; /* of a lookup that starts; NULL: none does */
+    class_lookup_callback *callback;
+    void *callback_arg;
 };
+
+static void refuse_class(void *arg)
+{
+    struct fixture *fixture = arg;
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "no");
+    fixture->callback(NULL, error, fixture->callback_arg);
+}
 
 /* The class cannot be read, and no lookup is left running. */
 static struct class_lookup *start_lookup(void *state, const char *ns, const char *name, uint64_t timeout_ms,
@@ -41,9 +56,13 @@ static struct class_lookup *start_lookup(void *state, const char *ns, const char
     (void)ns;
     (void)name;
     (void)timeout_ms;
-    (void)callback;
-    (void)arg;
     fixture->lookups++;
+    if (fixture->refusal != NULL) {
+        fixture->callback = callback;
+        fixture->callback_arg = arg;
+        loop_timer_start(fixture->refusal, 0);
+        return (struct class_lookup *)(void *)fixture;
+    }
     (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no API server");
     return NULL;
 }
@@ -83,6 +102,7 @@ static int tear_down(void **state)
 
     secret_sync_destroy(fixture->sync);
     class_cache_destroy(fixture->class_cache);
+    loop_timer_destroy(fixture->refusal);
     kube_fixture_close(&fixture->base);
     free(fixture);
     return 0;
@@ -186,6 +206,51 @@ static void no_check_of_a_volume_searches_the_others(void **state)
     assert_true(secret_sync_visits(fixture->sync) - before <= STEPS * ((uint64_t)MANY + fixture->lookups));
 }
 
+static double failed_syncs(const struct metrics *metrics)
+{
+    cleanup_buffer struct buffer text = {0};
+    const char *line;
+
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(metrics_render(metrics, &text, NULL), 0);
+    line = strstr(buffer_str(&text), "\nsync_k8s_secret_error_total{");
+    return line != NULL ? strtod(strchr(line, '}') + 1, NULL) : 0;
+}
+
+/* An API server in trouble gets one request for the class, not one for each volume. */
+static void the_volumes_of_a_class_that_cannot_be_read_share_a_request(void **state)
+{
+    struct fixture *fixture = *state;
+    struct metrics *metrics = metrics_create();
+    struct driver_metrics *driver_metrics = driver_metrics_create(metrics);
+    char path[64];
+
+    fixture->refusal = loop_timer_create(&fixture->base.loop, refuse_class, fixture, NULL);
+    assert_non_null(fixture->refusal);
+    secret_sync_destroy(fixture->sync);
+    fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
+                                                                    .metrics = driver_metrics,
+                                                                    .client = fixture->base.kube,
+                                                                    .classes = &fixture->classes,
+                                                                    .class_cache = fixture->class_cache,
+                                                                    .check_interval_ms = 100},
+                                       NULL);
+    fixture->observer = secret_sync_observer(fixture->sync);
+    for (size_t i = 0; i < 100; i++) {
+        struct volume_event event;
+
+        path_of(i, path);
+        event = event_of(fixture, path);
+        fixture->observer.on_unchanged(fixture->observer.state, &event);
+    }
+    while (failed_syncs(metrics) < 300)
+        (void)uv_run(&fixture->base.loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->lookups, 1);
+    secret_sync_destroy(steal_ptr(&fixture->sync));
+    driver_metrics_destroy(driver_metrics);
+    metrics_destroy(metrics);
+}
+
 /* What the publish has cannot be copied, as without memory: the first run reads it again. */
 static void a_mount_whose_files_cannot_be_kept_is_synced_later(void **state)
 {
@@ -219,6 +284,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_event_of_a_volume_searches_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_check_of_a_volume_searches_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_volumes_of_a_class_that_cannot_be_read_share_a_request, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_mount_whose_files_cannot_be_kept_is_synced_later, set_up,
                                         tear_down),
     };

@@ -187,6 +187,15 @@ static bool is_named(const struct secret_provider_class *class, const char *secr
     return false;
 }
 
+/* If so, the owners of the pod have to be known: they are taken out of what is released. */
+static bool releases_any(const struct secret_reconcile *reconcile)
+{
+    for (size_t i = 0; i < reconcile->n_previous; i++)
+        if (!is_named(reconcile->class, reconcile->previous[i]))
+            return true;
+    return false;
+}
+
 static void note_released(struct reconcile_result *result, const char *name)
 {
     char **grown = reallocarray(result->released, result->n_released + 1, sizeof(*grown));
@@ -398,6 +407,15 @@ static void enter_owners(struct secret_reconcile *reconcile)
         fetch_owners(reconcile);
 }
 
+/* A run that neither writes nor releases needs no owners. */
+static void enter_owners_or_conclude(struct secret_reconcile *reconcile, bool writes)
+{
+    if (writes || releases_any(reconcile))
+        enter_owners(reconcile);
+    else
+        conclude(reconcile);
+}
+
 /* --- BUILD --- */
 
 static void build_all(void *arg)
@@ -440,10 +458,7 @@ static void build_done(void *arg)
         built->content.n_failures = 0;
         any = any || built->content.name != NULL;
     }
-    if (any)
-        enter_owners(reconcile);
-    else
-        release_next(reconcile);
+    enter_owners_or_conclude(reconcile, any);
 }
 
 static int enter_build(struct secret_reconcile *reconcile, struct error **err)
@@ -479,7 +494,7 @@ static void class_fetched(struct secret_provider_class *class, const struct erro
     if (class == NULL)
         fail_all(reconcile, error);
     else if (class->n_secret_objects == 0)
-        release_next(reconcile);
+        enter_owners_or_conclude(reconcile, /* writes= */ false);
     else if (enter_build(reconcile, &failure) < 0)
         fail_all(reconcile, failure);
 }

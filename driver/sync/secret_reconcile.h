@@ -7,12 +7,13 @@
  *       ▼              │
  *     BUILD ◀──────────┘     worker: read the files unless they are given, build the content of each Secret
  *       ▼
- *     OWNERS                 fetch the owners (once per volume)
+ *     OWNERS                 fetch the owners (once per volume), unless nothing is to be written or released
  *       ▼
  *     WRITE                  one Secret after the other: read it, write what differs; if other classes
  *       │                    own fields of it, check that they still do (field_owner_lookup.h)
  *       ▼
- *     RELEASE                the Secrets that the class does not name any more (secret_release.h)
+ *     RELEASE                the Secrets that the class does not name any more, without the owners
+ *       │                    (secret_release.h)
  *       ▼
  *     done                   the failures, and what was written
  *

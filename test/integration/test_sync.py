@@ -168,7 +168,29 @@ def test_a_check_that_fails_does_not_forget_the_secrets_to_release(synced, provi
     synced.add_class(secret_object("new"))
     synced.emulator.clear_faults()
     wait_until(lambda: not managed(synced.secret("old")), timeout=20, what="the Secret to be released")
+    assert synced.owners("old") == []
     wait_until(lambda: synced.events("SecretNotKeptAnyMore"), what="an Event")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["at-once", "after-a-failure"])
+@pytest.mark.parametrize("owners", [None, []], ids=["workload", "bare-pod"])
+def test_the_last_secret_of_a_class_is_released_without_the_owners_of_the_pod(synced, provider, owners, fails):
+    """They would take it along: the next sync check is the first that sees the edit, and knows no owners of a bare pod."""
+    synced.add_pod(owners=owners)
+    synced.add_class(secret_object("old"))
+    synced.start("--secret-sync-check-interval=1s")
+    synced.publish()
+    secret = synced.secret("old")
+    assert len(secret["metadata"]["ownerReferences"]) == 1
+    secret["metadata"]["ownerReferences"].append({"apiVersion": "v1", "kind": "ConfigMap", "name": "m", "uid": uid(7)})
+    synced.emulator.put_object("secrets", secret)
+    if fails:
+        synced.emulator.add_fault("status", service="kube", status=403, path_contains="/secretproviderclasses/")
+        wait_until(synced.logged_sync_errors, what="a check to fail")
+    synced.add_class()
+    synced.emulator.clear_faults()
+    wait_until(lambda: not managed(synced.secret("old")), timeout=20, what="the Secret to be released")
+    assert synced.owners("old") == [uid(7)] and synced.data("old") == {"key": b"content"}
 
 
 def test_a_secret_that_another_class_names_is_kept_for_it(synced, provider, files):

@@ -1,0 +1,175 @@
+/*
+ * test_driver_publish_early.c - one publish that calls the provider while the class is being read. The
+ * fixture: publish_fixture.h.
+ */
+#include "test/unit/publish_fixture.h"
+
+static void unpublish(struct fixture *fixture)
+{
+    unsigned done = 0;
+
+    assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
+    while (done == 0)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    run_until_idle(fixture);
+}
+
+/* A publish of a class of which version 1 has been read before. The provider has the call, and the source has
+ * not returned the class yet. */
+static void start_early_fetch(struct fixture *fixture)
+{
+    fixture->class_version = "1";
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->class_behavior = NEVER;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    assert_int_equal(fixture->class_starts, 2);
+    fixture->class_behavior = AT_ONCE;
+}
+
+/* The provider's response is there. */
+static void let_provider_respond(struct fixture *fixture)
+{
+    for (int i = 0; i < 20; i++) {
+        (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        (void)usleep(1000);
+    }
+    assert_int_equal(fixture->responses, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT); /* nothing is written before the class is known */
+}
+
+static void finish_publish(struct fixture *fixture)
+{
+    while (fixture->publish != NULL)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    run_until_idle(fixture);
+}
+
+static void the_provider_is_called_while_the_class_is_read(void **state)
+{
+    FIXTURE();
+    start_early_fetch(fixture);
+    let_provider_respond(fixture);
+    deliver_class(&fixture->timer);
+    finish_publish(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_content("v1");
+    assert_int_equal(fixture->provider_calls, 2);
+}
+
+static void a_class_that_is_read_first_waits_for_the_provider(void **state)
+{
+    FIXTURE();
+    fixture->class_version = "1";
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->provider_behavior = NEVER;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    while (fixture->class_callback != NULL)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->provider_calls, 2);
+    publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->provider_cancels, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void a_cancelled_publish_cancels_both(void **state)
+{
+    FIXTURE();
+    fixture->class_version = "1";
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->class_behavior = fixture->provider_behavior = NEVER;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->class_cancels, 1);
+    assert_int_equal(fixture->provider_cancels, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void what_was_fetched_for_an_outdated_class_is_dropped(void **state)
+{
+    FIXTURE();
+    start_early_fetch(fixture);
+    let_provider_respond(fixture);
+    fixture->class_version = "2";
+    fixture->provider_text = "v2";
+    deliver_class(&fixture->timer);
+    finish_publish(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_content("v2");
+    assert_int_equal(fixture->provider_calls, 3);
+}
+
+static void a_call_for_an_outdated_class_is_cancelled(void **state)
+{
+    FIXTURE();
+    fixture->class_version = "1";
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->class_behavior = fixture->provider_behavior = NEVER;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    fixture->class_behavior = fixture->provider_behavior = AT_ONCE;
+    fixture->class_version = "2";
+    deliver_class(&fixture->timer);
+    finish_publish(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->provider_cancels, 1);
+    assert_int_equal(fixture->provider_calls, 3);
+}
+
+static void a_class_that_is_gone_fails_the_mount_and_is_not_used_again(void **state)
+{
+    FIXTURE();
+    start_early_fetch(fixture);
+    let_provider_respond(fixture);
+    fixture->class_behavior = AT_ONCE_BADLY;
+    deliver_class(&fixture->timer);
+    finish_publish(fixture);
+    assert_failed(fixture, GRPC_STATUS_NOT_FOUND, "failed to get secretproviderclass shop/web");
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    publish(fixture);
+    assert_failed(fixture, GRPC_STATUS_NOT_FOUND, "failed to get secretproviderclass shop/web");
+    assert_int_equal(fixture->provider_calls, 2);
+}
+
+static void a_failure_of_an_early_call_counts_for_nothing(void **state)
+{
+    FIXTURE();
+    fixture->class_version = "1";
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->class_behavior = NEVER;
+    fixture->provider_behavior = AT_ONCE_BADLY;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    let_provider_respond(fixture);
+    fixture->class_behavior = fixture->provider_behavior = AT_ONCE;
+    deliver_class(&fixture->timer);
+    finish_publish(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_content("v1");
+    assert_int_equal(fixture->provider_calls, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(the_provider_is_called_while_the_class_is_read),
+        TEST(a_class_that_is_read_first_waits_for_the_provider),
+        TEST(a_cancelled_publish_cancels_both),
+        TEST(what_was_fetched_for_an_outdated_class_is_dropped),
+        TEST(a_call_for_an_outdated_class_is_cancelled),
+        TEST(a_class_that_is_gone_fails_the_mount_and_is_not_used_again),
+        TEST(a_failure_of_an_early_call_counts_for_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}

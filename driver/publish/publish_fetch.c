@@ -70,10 +70,23 @@ static int needs_prepare(const struct publish *publish, bool *ret, struct error 
     return 0;
 }
 
+/* The directory was absent: what is in it now was written by the provider. A mount is another's. */
+static int remove_from_disk(struct publish_job *job)
+{
+    enum volume_condition condition = VOLUME_ABSENT;
+
+    if (volume_inspect(job->target_path, &condition, &job->error) < 0)
+        return -1;
+    return condition == VOLUME_UNMOUNTED ? volume_unpublish(job->target_path, &job->error) : 0;
+}
+
 static void run_prepare(void *job)
 {
     struct publish_job *prepare = &((struct publish *)job)->job;
 
+    if (prepare->may_be_on_disk && remove_from_disk(prepare) < 0)
+        return;
+    prepare->may_be_on_disk = false;
     if (volume_prepare(prepare->target_path, &prepare->options, &prepare->prepared, &prepare->error) < 0)
         prepare->prepared = VOLUME_PREPARED_NOT;
 }
@@ -212,6 +225,7 @@ static int start_provider(struct publish *publish, const struct string_map *attr
 
     limit_responses(publisher);
     publish->provider_started_ns = clock_monotonic_ns();
+    publish->job.may_be_on_disk = publish->job.may_be_on_disk || !is_mounted(publish);
     publish->provider = provider_call_start(
         publisher->providers, publish->class->provider,
         &(struct provider_mount_request){.attributes = attributes,
@@ -309,11 +323,30 @@ static bool has_known_versions(const struct publish *publish)
     return volume != NULL && string_map_equal(version_set_map(volume->versions), &publish->response.versions);
 }
 
+/* A provider that is known to return files has returned versions only: did it write the files itself? */
+static bool wrote_to_disk(const struct publish *publish)
+{
+    const struct provider_response *response = &publish->response;
+
+    return response->no_files && !response->may_be_empty && publish->job.may_be_on_disk;
+}
+
+static void drop_response(struct publish *publish)
+{
+    provider_response_finish(&publish->response);
+    byte_reservation_release(&publish->bytes);
+}
+
 static void enter_write(struct publish *publish)
 {
     bool is_prepared = publish->job.prepared != VOLUME_PREPARED_NOT;
     cleanup_error struct error *error = NULL;
 
+    if (wrote_to_disk(publish)) {
+        drop_response(publish);
+        enter_prepare(publish);
+        return;
+    }
     publish->state = PUBLISH_WRITE;
     if (check_memory(publish, &error) < 0) {
         provider_failed(publish, error, ERROR_TYPE_FILES);
@@ -367,8 +400,7 @@ void publish_end_early_fetch(struct publish *publish)
 {
     if (publish->provider != NULL)
         provider_call_cancel(&publish->provider);
-    provider_response_finish(&publish->response);
-    byte_reservation_release(&publish->bytes);
+    drop_response(publish);
     secret_provider_class_free(steal_ptr(&publish->class));
 }
 

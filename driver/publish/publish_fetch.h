@@ -3,7 +3,8 @@
  *
  * A provider may write its files itself, below the target path. PREPARE mounts a tmpfs there before the
  * call, so that no secret is ever on a disk, whatever ends when. It is left out for a provider that is known
- * to return files: such a volume is invisible until it is whole.
+ * to return files: such a volume is invisible until it is whole. Should that provider return none, what it
+ * may have written is removed from the disk, and it is called once more, after PREPARE.
  */
 #ifndef DRIVER_PUBLISH_PUBLISH_FETCH_H
 #define DRIVER_PUBLISH_PUBLISH_FETCH_H

@@ -52,6 +52,7 @@ struct publish_job {
     char *metadata;
 
     /* PREPARE: for a provider that may write files itself */
+    bool may_be_on_disk; /* a provider was called while there was neither tmpfs nor directory */
     enum volume_prepared prepared;
 
     /* WRITE */

@@ -187,8 +187,9 @@ def test_a_provider_may_have_no_files_for_a_class(node, start_driver, writer, ve
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_provider_that_returned_files_may_have_none_for_another_class(node, driver, scripted, existing):
-    responses = [mount_response({"file": b"x"}), mount_response({}, versions={"NO_SECRETS": "0"}), mount_response({"file": b"y"})]
-    scripted(lambda request, context: responses.pop(0))
+    responses = {"one": mount_response({"file": b"x"}), "two": mount_response({}, versions={"NO_SECRETS": "0"}),
+                 "three": mount_response({"file": b"y"})}
+    provider = scripted(lambda request, context: responses[Path(request.target_path).parent.name])
     node.add_class()
     targets = [node.target(volume=volume) for volume in ("one", "two", "three")]
     if existing:
@@ -196,9 +197,27 @@ def test_a_provider_that_returned_files_may_have_none_for_another_class(node, dr
     for target, files in zip(targets, ({"file": b"x"}, {}, {"file": b"y"})):
         driver.publish(rpc.publish_request(target, volume=target.parent.name))
         assert mounts.contents(target) == files and "ro" in mounts.mount_at(target).options
+    assert len(provider.requests) == (3 if existing else 4)  # without files for the first time, and once more into a tmpfs
     for target in targets:
         driver.unpublish(rpc.unpublish_request(target, volume=target.parent.name))
         mounts.assert_no_trace(target)
+
+
+def test_a_provider_that_begins_to_write_its_files_leaves_none_on_the_disk(node, driver, scripted):
+    def mount(request, context):
+        target = Path(request.target_path)
+        if target.parent.name == "one":
+            return mount_response({"file": b"returned"})
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "file").write_text("written")
+        return mount_response({}, versions={"file": "1"})
+    provider = scripted(mount)
+    node.add_class()
+    for name in ("one", "two"):
+        driver.publish(rpc.publish_request(node.target(volume=name), volume=name))
+    target = node.target(volume="two")
+    assert contents(target) == {"file": b"written"} and "ro" in mounts.mount_at(target).options
+    assert len(provider.requests) == 3 and below(target) == []
 
 
 @pytest.mark.parametrize("versions", [{"plain": "1"}, {"plain": ""}], ids=["version", "empty"])

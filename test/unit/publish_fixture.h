@@ -55,6 +55,7 @@ struct fixture {
     /* the fakes */
     enum fake_behavior class_behavior, provider_behavior, status_behavior;
     const char *provider_text; /* content of the one file */
+    bool provider_writes;      /* it, instead of returning it */
     const char *class_provider;
     const char *refresh, *rotation_interval; /* annotations of the class */
     const char *class_version;               /* NULL: not known */
@@ -227,6 +228,18 @@ static inline void hung_up(struct provider_mount *mount, void *arg)
     provider_mount_fail(mount, error);
 }
 
+/* Makes the directory if need be: no good provider does. */
+static inline void write_below_target(const char *text)
+{
+    FILE *file;
+
+    (void)mkdir(TARGET, 0755);
+    file = fopen(SECRET, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
 static inline void provide(struct provider_mount *mount, void *arg)
 {
     struct fixture *fixture = arg;
@@ -242,7 +255,10 @@ static inline void provide(struct provider_mount *mount, void *arg)
         provider_mount_on_cancel(mount, hung_up, fixture);
         break;
     case AT_ONCE:
-        assert_int_equal(provider_mount_add_file(mount, "password", 0644, text, strlen(text), NULL), 0);
+        if (fixture->provider_writes)
+            write_below_target(text);
+        else
+            assert_int_equal(provider_mount_add_file(mount, "password", 0644, text, strlen(text), NULL), 0);
         assert_int_equal(provider_mount_add_version(mount, "secret/password", text, NULL), 0);
         provider_mount_done(mount);
         break;
@@ -473,6 +489,28 @@ static inline void unpublished(const struct error *error, void *arg)
 {
     assert_null(error);
     (*(unsigned *)arg)++;
+}
+
+static inline void unpublish(struct fixture *fixture)
+{
+    unsigned done = 0;
+
+    assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
+    while (done == 0)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    run_until_idle(fixture);
+}
+
+/* By the provider itself. Takes the volume's tmpfs away. */
+static inline void assert_written(const char *expected)
+{
+    cleanup_buffer struct buffer text = {0};
+
+    assert_int_equal(state_of_target(), VOLUME_WRITTEN);
+    assert_int_equal(file_read(SECRET, 100, &text, NULL), 0);
+    assert_string_equal(buffer_str(&text), expected);
+    assert_int_equal(umount2(TARGET, 0), 0);
+    assert_int_equal(access(SECRET, F_OK), -1); /* nothing is below it, on the disk */
 }
 
 /* Where a publish stands, by the fake that was called last. */

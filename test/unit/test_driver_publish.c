@@ -374,6 +374,23 @@ static void a_volume_that_may_be_in_use_is_completed_and_never_rolled_back(void 
     assert_content("v1");
 }
 
+/* After a change of its flags, say. */
+static void a_provider_that_begins_to_write_its_files_is_called_again_with_a_tmpfs(void **state)
+{
+    FIXTURE();
+    fixture->publisher.class_cache = NULL; /* no early fetch */
+    must_publish(fixture);
+    unpublish(fixture);
+    fixture->provider_writes = true;
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 3);
+    assert_written("v1");
+    unpublish(fixture);
+    must_publish(fixture); /* it is known by now */
+    assert_int_equal(fixture->provider_calls, 4);
+    assert_written("v1");
+}
+
 static void a_foreign_mount_is_left_alone(void **state)
 {
     FIXTURE();
@@ -409,6 +426,7 @@ int main(void)
         TEST(a_rotation_check_whose_observer_fails_succeeds),
         TEST(a_first_mount_without_required_observer_stands_when_one_fails),
         TEST(a_volume_that_may_be_in_use_is_completed_and_never_rolled_back),
+        TEST(a_provider_that_begins_to_write_its_files_is_called_again_with_a_tmpfs),
         TEST(a_foreign_mount_is_left_alone),
     };
 

@@ -4,16 +4,6 @@
  */
 #include "test/unit/publish_fixture.h"
 
-static void unpublish(struct fixture *fixture)
-{
-    unsigned done = 0;
-
-    assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
-    while (done == 0)
-        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
-    run_until_idle(fixture);
-}
-
 /* A publish of a class of which version 1 has been read before. The provider has the call, and the source has
  * not returned the class yet. */
 static void start_early_fetch(struct fixture *fixture)
@@ -28,13 +18,18 @@ static void start_early_fetch(struct fixture *fixture)
     fixture->class_behavior = AT_ONCE;
 }
 
-/* The provider's response is there. */
-static void let_provider_respond(struct fixture *fixture)
+static void run_for_a_while(struct fixture *fixture)
 {
     for (int i = 0; i < 20; i++) {
         (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
         (void)usleep(1000);
     }
+}
+
+/* The provider's response is there. */
+static void let_provider_respond(struct fixture *fixture)
+{
+    run_for_a_while(fixture);
     assert_int_equal(fixture->responses, 1);
     assert_int_equal(state_of_target(), VOLUME_ABSENT); /* nothing is written before the class is known */
 }
@@ -158,6 +153,35 @@ static void a_failure_of_an_early_call_counts_for_nothing(void **state)
     assert_int_equal(fixture->provider_calls, 3);
 }
 
+static void what_an_early_call_has_written_does_not_stay_on_the_disk(void **state)
+{
+    static const char *const versions[] = {"1", "2"}; /* of the class that is read; "1" was cached */
+    FIXTURE();
+
+    fixture->class_version = "1";
+    for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+        fixture->provider_writes = false;
+        must_publish(fixture);
+        unpublish(fixture);
+        must_publish(fixture); /* the provider is known to return files */
+        unpublish(fixture);
+        fixture->provider_writes = true;
+        fixture->provider_calls = 0;
+        fixture->class_behavior = NEVER;
+        start_publish(fixture);
+        run_until(fixture, &fixture->provider_calls);
+        run_for_a_while(fixture);
+        fixture->class_behavior = AT_ONCE;
+        fixture->class_version = versions[i];
+        deliver_class(&fixture->timer);
+        finish_publish(fixture);
+        assert_int_equal(fixture->code, GRPC_STATUS_OK);
+        assert_int_equal(fixture->provider_calls, 2);
+        assert_written("v1");
+        unpublish(fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +193,7 @@ int main(void)
         TEST(a_call_for_an_outdated_class_is_cancelled),
         TEST(a_class_that_is_gone_fails_the_mount_and_is_not_used_again),
         TEST(a_failure_of_an_early_call_counts_for_nothing),
+        TEST(what_an_early_call_has_written_does_not_stay_on_the_disk),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);

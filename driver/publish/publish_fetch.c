@@ -169,6 +169,8 @@ static void provider_done(struct provider_response *response, const struct error
 
     publish->provider = NULL;
     if (publish->lookup != NULL && error != NULL) { /* perhaps of an outdated class */
+        if (strcmp(type, PROVIDER_MAY_WRITE) != 0)
+            publish_report_provider_call(publish, error_code(error));
         publish_end_early_fetch(publish);
         return;
     }

@@ -16,7 +16,8 @@ void publish_enter_fetch(struct publish *publish, struct secret_provider_class *
 
 /* An early fetch: while the class is being read (publish->lookup), the provider is called with the class as
  * it was read last, which is taken over. Has no effect where a volume has to be prepared. Nothing is written
- * before publish_confirm_early_fetch(). A failure ends the early fetch and counts for nothing. */
+ * before publish_confirm_early_fetch(). A failure ends the early fetch, and shows only in the metrics of
+ * calls to providers. */
 void publish_start_early_fetch(struct publish *publish, struct secret_provider_class *class);
 
 /* The class has not changed: PROVIDER or WRITE. There is an early fetch; the operation may be freed on

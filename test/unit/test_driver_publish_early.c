@@ -2,6 +2,7 @@
  * test_driver_publish_early.c - one publish that calls the provider while the class is being read. The
  * fixture: publish_fixture.h.
  */
+#include "common/process/metrics.h"
 #include "test/unit/publish_fixture.h"
 
 /* A publish of a class of which version 1 has been read before. The provider has the call, and the source has
@@ -134,9 +135,28 @@ static void a_class_that_is_gone_fails_the_mount_and_is_not_used_again(void **st
     assert_int_equal(fixture->provider_calls, 2);
 }
 
-static void a_failure_of_an_early_call_counts_for_nothing(void **state)
+/* Calls that the metrics have. */
+static double provider_calls(const struct metrics *metrics, const char *status)
+{
+    cleanup_buffer struct buffer text = {0};
+    cleanup_free char *series = NULL;
+    const char *line;
+
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(metrics_render(metrics, &text, NULL), 0);
+    assert_true(asprintf(&series, "\nprovider_mount_duration_sec_count{provider=\"fake\",grpc_status=\"%s\"",
+                         status) > 0);
+    line = strstr(buffer_str(&text), series);
+    return line != NULL ? strtod(strchr(line, '}') + 1, NULL) : 0;
+}
+
+static void a_failure_of_an_early_call_shows_in_the_metrics_of_calls_only(void **state)
 {
     FIXTURE();
+    struct metrics *metrics = metrics_create();
+    struct driver_metrics *driver_metrics = driver_metrics_create(metrics);
+
+    fixture->publisher.metrics = driver_metrics;
     fixture->class_version = "1";
     must_publish(fixture);
     unpublish(fixture);
@@ -151,6 +171,10 @@ static void a_failure_of_an_early_call_counts_for_nothing(void **state)
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_content("v1");
     assert_int_equal(fixture->provider_calls, 3);
+    assert_true(provider_calls(metrics, "OK") == 2);
+    assert_true(provider_calls(metrics, "PermissionDenied") == 1);
+    driver_metrics_destroy(driver_metrics);
+    metrics_destroy(metrics);
 }
 
 static void what_an_early_call_has_written_does_not_stay_on_the_disk(void **state)
@@ -192,7 +216,7 @@ int main(void)
         TEST(what_was_fetched_for_an_outdated_class_is_dropped),
         TEST(a_call_for_an_outdated_class_is_cancelled),
         TEST(a_class_that_is_gone_fails_the_mount_and_is_not_used_again),
-        TEST(a_failure_of_an_early_call_counts_for_nothing),
+        TEST(a_failure_of_an_early_call_shows_in_the_metrics_of_calls_only),
         TEST(what_an_early_call_has_written_does_not_stay_on_the_disk),
     };
 

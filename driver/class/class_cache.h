@@ -76,7 +76,7 @@ void class_cache_cancel(struct class_cache_call **call);
 /* Caches a class that has just been read by another lookup. */
 void class_cache_put(struct class_cache *cache, struct secret_provider_class *class);
 
-/* The class is not there any more, as another lookup has found. */
+/* Forgets the class: another lookup has found that it is gone, or cannot be read any more. */
 void class_cache_remove(struct class_cache *cache, const char *ns, const char *name);
 
 /* Failures do not count any more: the API server is reachable again. */

@@ -311,12 +311,14 @@ static void enter_due(struct publish *publish)
 
 /* --- CLASS --- */
 
-/* Kubelets retry: the provider is not to be called early for a class that is gone. */
+/* Kubelets retry: the provider is not to be called early for a class that is gone, malformed, or not to be
+ * read any more. An API server that is away says nothing about it. */
 static void forget_class(const struct publish *publish, const struct error *error)
 {
     struct class_cache *cache = publish->publisher->class_cache;
+    enum grpc_status code = error_code(error);
 
-    if (cache != NULL && error_code(error) == GRPC_STATUS_NOT_FOUND)
+    if (cache != NULL && code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED)
         class_cache_remove(cache, publish->request.pod_namespace, publish->request.class_name);
 }
 

@@ -59,6 +59,7 @@ struct fixture {
     const char *class_provider;
     const char *refresh, *rotation_interval; /* annotations of the class */
     const char *class_version;               /* NULL: not known */
+    enum grpc_status class_code;             /* of AT_ONCE_BADLY; 0: NOT_FOUND */
     bool no_parameters, writable;
     const char *class_name, *pod_namespace; /* of the request */
     uv_timer_t timer;                       /* delivers the response of the fake that was started last */
@@ -109,7 +110,8 @@ static inline void deliver_class(uv_timer_t *timer)
         if (!fixture->no_parameters)
             assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
     } else {
-        (void)error_set(&error, GRPC_STATUS_NOT_FOUND, "\"web\" not found");
+        (void)error_set(&error, fixture->class_code != 0 ? fixture->class_code : GRPC_STATUS_NOT_FOUND,
+                        "\"web\" not found");
     }
     callback(class, error, fixture->callback_arg);
 }

@@ -135,6 +135,30 @@ static void a_class_that_is_gone_fails_the_mount_and_is_not_used_again(void **st
     assert_int_equal(fixture->provider_calls, 2);
 }
 
+static void only_a_class_that_may_be_as_it_was_is_used_again(void **state)
+{
+    static const struct {
+        enum grpc_status code;
+        bool used;
+    } table[] = {
+        {GRPC_STATUS_NOT_FOUND, false},        {GRPC_STATUS_PERMISSION_DENIED, false},
+        {GRPC_STATUS_INVALID_ARGUMENT, false}, {GRPC_STATUS_INTERNAL, false},
+        {GRPC_STATUS_UNAVAILABLE, true},       {GRPC_STATUS_DEADLINE_EXCEEDED, true},
+    };
+    FIXTURE();
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        fixture->class_behavior = AT_ONCE;
+        must_publish(fixture);
+        unpublish(fixture);
+        fixture->class_behavior = AT_ONCE_BADLY;
+        fixture->class_code = table[i].code;
+        publish(fixture);
+        assert_failed(fixture, table[i].code, "failed to get secretproviderclass shop/web");
+        assert_int_equal(class_cache_last(fixture->class_cache, "shop", "web") != NULL, table[i].used);
+    }
+}
+
 /* Calls that the metrics have. */
 static double provider_calls(const struct metrics *metrics, const char *status)
 {
@@ -216,6 +240,7 @@ int main(void)
         TEST(what_was_fetched_for_an_outdated_class_is_dropped),
         TEST(a_call_for_an_outdated_class_is_cancelled),
         TEST(a_class_that_is_gone_fails_the_mount_and_is_not_used_again),
+        TEST(only_a_class_that_may_be_as_it_was_is_used_again),
         TEST(a_failure_of_an_early_call_shows_in_the_metrics_of_calls_only),
         TEST(what_an_early_call_has_written_does_not_stay_on_the_disk),
     };

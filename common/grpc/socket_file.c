@@ -185,6 +185,15 @@ static int bind_name(int fd, const char *name, struct error **err)
     return 0;
 }
 
+/* Has the file still the name that it had before? Its number alone may have been used again. */
+static bool is_same_file(const char *path, const struct stat *before)
+{
+    struct stat now;
+
+    return lstat(path, &now) == 0 && now.st_dev == before->st_dev && now.st_ino == before->st_ino &&
+           now.st_mtim.tv_sec == before->st_mtim.tv_sec && now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
 /* A process that was killed between its bind() and its rename() leaves the temporary name behind. In a
  * container every process has the same number, and so the same names: they would run out. A name that is in
  * use has a process that listens, or will within the second; its number may be the same, in another
@@ -195,7 +204,8 @@ static bool remove_leftover(const char *name)
     struct stat st;
 
     return lstat(name, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_mtime < time(NULL) - LEFTOVER_AGE_S &&
-           inspect_socket(name, st.st_uid, &ignored) == SOCKET_FILE_DEAD && unlink(name) == 0;
+           inspect_socket(name, st.st_uid, &ignored) == SOCKET_FILE_DEAD && is_same_file(name, &st) &&
+           unlink(name) == 0;
 }
 
 /* Binds to a temporary name; the last try's error remains. */
@@ -233,22 +243,22 @@ static int rename_to(const char *temporary, const char *path, enum socket_file_r
     return 0;
 }
 
-/* From a bound temporary name to a listening socket at the path. */
-static int publish(struct socket_file *file, int fd, const char *temporary, enum socket_file_replace replace,
-                   struct error **err)
+/* From a bound temporary name to a listening socket at the path. `bound`: the file, when it was bound. A
+ * process in another container that takes the name for a leftover may have put its own file there. */
+static int publish(struct socket_file *file, int fd, const char *temporary, const struct stat *bound,
+                   enum socket_file_replace replace, struct error **err)
 {
-    struct stat st;
-
     if (chmod(temporary, file->mode) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "chmod %s", temporary);
-    if (lstat(temporary, &st) == -1)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "stat %s", temporary);
     if (listen(fd, BACKLOG) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "listen on %s", file->path);
+    if (!is_same_file(temporary, bound))
+        return error_set(err, GRPC_STATUS_UNAVAILABLE,
+                         "rename %s to %s: another process has replaced the file", temporary, file->path);
     if (rename_to(temporary, file->path, replace, err) < 0)
         return -1;
-    file->dev = st.st_dev;
-    file->ino = st.st_ino;
+    file->dev = bound->st_dev;
+    file->ino = bound->st_ino;
     return 0;
 }
 
@@ -256,6 +266,7 @@ int socket_file_listen(struct socket_file *file, enum socket_file_replace replac
 {
     cleanup_free char *temporary = NULL;
     cleanup_close int fd = -1;
+    struct stat bound;
 
     if (check_path(file->path, err) < 0)
         return -1;
@@ -268,8 +279,11 @@ int socket_file_listen(struct socket_file *file, enum socket_file_replace replac
     temporary = bind_somewhere(fd, file->path, err);
     if (temporary == NULL)
         return -1;
-    if (publish(file, fd, temporary, replace, err) < 0) {
-        (void)unlink(temporary); /* the error is reported already */
+    if (lstat(temporary, &bound) == -1)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "stat %s", temporary);
+    if (publish(file, fd, temporary, &bound, replace, err) < 0) {
+        if (is_same_file(temporary, &bound))
+            (void)unlink(temporary); /* the error is reported already */
         return -1;
     }
     return steal_fd(&fd);

@@ -1,5 +1,6 @@
 /*
- * test_socket_file.c - what killed processes have left next to the path of a socket.
+ * test_socket_file.c - what killed processes have left next to the path of a socket, and what another process
+ * does there at the same time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +70,34 @@ static int leave(int number, int age_s)
     return fd;
 }
 
+/* Another process finds the first temporary name to be a leftover, and takes it: in the middle of a call. */
+static int replaces_in_socket, replaces_in_listen; /* in which call from now on; 0: in none */
+static int replacement = -1;
+
+static void replace_now(void)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/.%x.0", directory, (unsigned)getpid());
+    assert_int_equal(unlink(path), 0);
+    replacement = leave(0, 0);
+}
+
+/* Takes the place of the C library's. */
+int socket(int domain, int type, int protocol)
+{
+    if (replaces_in_socket > 0 && --replaces_in_socket == 0)
+        replace_now();
+    return (int)syscall(SYS_socket, domain, type, protocol);
+}
+
+/* Likewise. */
+int listen(int fd, int backlog)
+{
+    if (replaces_in_listen > 0 && --replaces_in_listen == 0)
+        replace_now();
+    return (int)syscall(SYS_listen, fd, backlog);
+}
+
 static int listen_there(void)
 {
     cleanup_error struct error *error = NULL;
@@ -102,11 +132,33 @@ static void a_name_that_another_process_may_use_stays(void **state)
     (void)close(listening);
 }
 
+static void a_name_that_another_process_takes_before_the_rename_stays(void **state)
+{
+    (void)state;
+    replaces_in_listen = 1;
+    assert_int_equal(listen_there(), -1);
+    assert_int_equal(empty_directory(), 1);
+    (void)close(replacement);
+}
+
+static void a_leftover_that_another_process_replaces_stays(void **state)
+{
+    (void)state;
+    (void)close(leave(0, 3600));
+    replaces_in_socket = 2; /* the one that connects to the leftover */
+    cleanup_close int fd = listen_there();
+    assert_true(fd >= 0);
+    assert_int_equal(empty_directory(), 2);
+    (void)close(replacement);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_killed_process_has_left_is_replaced),
         cmocka_unit_test(a_name_that_another_process_may_use_stays),
+        cmocka_unit_test(a_name_that_another_process_takes_before_the_rename_stays),
+        cmocka_unit_test(a_leftover_that_another_process_replaces_stays),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

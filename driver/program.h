@@ -43,7 +43,7 @@ struct program {
     struct http_client *http; /* NULL in standalone mode, like kube */
     struct kube_client *kube;
     struct class_source classes;
-    struct class_cache *class_cache;       /* NULL without rotation */
+    struct class_cache *class_cache;       /* NULL only in standalone mode without rotation */
     struct kube_health_listener kube_back; /* for the class cache */
     struct byte_budget *budget;
     struct memory_limit *memory;

@@ -7,7 +7,7 @@
  * link to the next one.
  *
  * Each thread has its own, or none: threads that end would take their blocks with them. For secret.c alone,
- * but for enable and disable.
+ * but for enable, disable and trim.
  */
 #ifndef COMMON_BASE_SECRET_CACHE_H
 #define COMMON_BASE_SECRET_CACHE_H

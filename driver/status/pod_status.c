@@ -452,7 +452,7 @@ static bool status_is_required(void *state, const struct volume_event *event)
     return event->class != NULL && event->class->n_secret_objects > 0;
 }
 
-/* Takes over `desired`. The volume has a write. */
+/* Takes over `desired`. The volume has a write, and its waiter if there is one. */
 static void set_desired(struct pod_volume *volume, struct desired_pod_status *desired)
 {
     struct pod_write *write = volume->write;
@@ -463,7 +463,7 @@ static void set_desired(struct pod_volume *volume, struct desired_pod_status *de
         return; /* its end goes on with it */
     take_next(write);
     /* A volume that waits for its next try goes on waiting, unless a mount waits for it. */
-    if (desired->event_type == VOLUME_EVENT_MOUNTED || !loop_timer_is_running(write->timer))
+    if (write->waiter != NULL || !loop_timer_is_running(write->timer))
         loop_timer_start(write->timer, 0);
 }
 

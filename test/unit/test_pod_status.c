@@ -33,12 +33,12 @@ struct fixture {
     bool idle;
 };
 
-static void make_status(struct fixture *fixture, uint64_t recheck_ms)
+static void make_status(struct fixture *fixture, uint64_t recheck_ms, uint64_t retry_first_ms)
 {
     fixture->status = pod_status_create(&(struct pod_status_config){.loop = &fixture->base.loop,
                                                                     .kube = fixture->base.kube,
                                                                     .node = "node-1",
-                                                                    .retry_first_ms = 1,
+                                                                    .retry_first_ms = retry_first_ms,
                                                                     .recheck_ms = recheck_ms},
                                         NULL);
     assert_non_null(fixture->status);
@@ -51,7 +51,7 @@ static int set_up(void **state)
 
     *state = fixture;
     kube_fixture_open(&fixture->base);
-    make_status(fixture, /* recheck_ms= */ 0);
+    make_status(fixture, /* recheck_ms= */ 0, /* retry_first_ms= */ 1);
     fixture->pod = "web-0";
     fixture->uid = "uid-1";
     fixture->target = TARGET;
@@ -113,26 +113,42 @@ static void run_until_done(struct fixture *fixture)
     assert_int_equal(fixture->callbacks, 1);
 }
 
+static void run_until_requests(struct fixture *fixture, size_t n)
+{
+    while (fixture->base.api.n_requests < n)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+}
+
 static void on_idle(void *arg)
 {
     ((struct fixture *)arg)->idle = true;
 }
 
-/* Until the whole script has been used up and nothing is in flight; one request more fails the test. */
-static void run_script(struct fixture *fixture)
+static void drain(struct fixture *fixture)
 {
-    while (fixture->base.api.n_requests < fixture->base.api.n_script)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
     fixture->idle = false;
     pod_status_drain(fixture->status, 10000, on_idle, fixture);
     while (!fixture->idle)
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
 }
 
-static void observe(struct fixture *fixture, enum volume_event_type type)
+/* Until the whole script has been used up and nothing is in flight; one request more fails the test. */
+static void run_script(struct fixture *fixture)
+{
+    run_until_requests(fixture, fixture->base.api.n_script);
+    drain(fixture);
+}
+
+/* Until the call returns. */
+static void record(struct fixture *fixture, enum volume_event_type type)
 {
     (void)start(fixture, type, 10000);
     run_until_done(fixture);
+}
+
+static void observe(struct fixture *fixture, enum volume_event_type type)
+{
+    record(fixture, type);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     run_script(fixture);
 }
@@ -158,8 +174,7 @@ static void a_first_mount_with_secret_objects_waits_for_one_post(void **state)
 
     fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_int_equal(fixture->base.api.n_requests, 1); /* before the response */
     assert_sent(&fixture->base.api, 0, POST_LINE);
@@ -172,11 +187,9 @@ static void a_first_mount_without_them_does_not_wait(void **state)
     struct fixture *fixture = *state;
 
     SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
-    while (fixture->base.api.n_requests < 1)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    run_until_requests(fixture, 1);
     assert_sent(&fixture->base.api, 0, POST_LINE);
     fixture->observer.on_removed(fixture->observer.state, TARGET);
     assert_int_equal(fixture->callbacks, 1);
@@ -198,13 +211,10 @@ static void a_change_is_one_patch_for_the_version_that_is_remembered(void **stat
 
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("2")),
            RESPONSE(200, "", THING("3")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     fixture->version = "v2";
-    (void)start(fixture, VOLUME_EVENT_CHECKED, 10000);
-    run_until_done(fixture);
-    while (fixture->base.api.n_requests < 2)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    record(fixture, VOLUME_EVENT_CHECKED);
+    run_until_requests(fixture, 2);
     fixture->changed = true; /* other bytes, same version */
     observe(fixture, VOLUME_EVENT_CHECKED);
     assert_sent(&fixture->base.api, 1, LINE("PATCH"));
@@ -292,7 +302,7 @@ static void what_is_remembered_is_checked_after_a_while(void **state)
     uint64_t then;
 
     pod_status_destroy(fixture->status);
-    make_status(fixture, /* recheck_ms= */ 1);
+    make_status(fixture, /* recheck_ms= */ 1, /* retry_first_ms= */ 1);
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
@@ -334,13 +344,10 @@ static void fields_that_are_dropped_are_not_written_again(void **state)
 
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("1")),
            RESPONSE(200, "", THING("1")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     fixture->failure = "the vault is gone";
-    (void)start(fixture, VOLUME_EVENT_FAILED, 10000);
-    run_until_done(fixture);
-    while (fixture->base.api.n_requests < 2)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    record(fixture, VOLUME_EVENT_FAILED);
+    run_until_requests(fixture, 2);
     observe(fixture, VOLUME_EVENT_CHECKED);
     for (unsigned i = 0; i < 5; i++)
         observe(fixture, VOLUME_EVENT_CHECKED);
@@ -394,8 +401,7 @@ static void a_name_of_another_pod_is_left_to_it(void **state)
 
     SCRIPT(&fixture->base.api, EXISTS, RESPONSE(200, "", OWNED("5", "web", "uid-9", "")),
            RESPONSE(201, "", THING("6")), RESPONSE(200, "", THING("7")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     fixture->version = "v2";
     observe(fixture, VOLUME_EVENT_CHECKED);
@@ -411,8 +417,7 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
 
     /* the first, by path, has written; then the second: it finds nothing to do */
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), EXISTS, RESPONSE(200, "", THING("1")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     fixture->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
     observe(fixture, VOLUME_EVENT_MOUNTED);
     for (unsigned i = 0; i < 10; i++) {
@@ -435,12 +440,28 @@ static void a_failed_write_is_reported_and_retried(void **state)
     fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "not allowed")),
            RESPONSE(403, "", STATUS("Forbidden", "not allowed")), RESPONSE(201, "", THING("1")));
-    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_MOUNTED);
     assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
     assert_string_equal(fixture->message, "not allowed");
     run_script(fixture);
     observe(fixture, VOLUME_EVENT_CHECKED); /* it is written by now */
+}
+
+static void only_a_mount_that_waits_ends_the_pause_after_a_failure(void **state)
+{
+    struct fixture *fixture = *state;
+
+    pod_status_destroy(fixture->status);
+    make_status(fixture, /* recheck_ms= */ 0, /* retry_first_ms= */ 3600 * 1000);
+    SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "not allowed")),
+           RESPONSE(201, "", THING("1")));
+    record(fixture, VOLUME_EVENT_MOUNTED);
+    run_until_requests(fixture, 1);
+    for (unsigned i = 0; i < 20; i++, drain(fixture))
+        record(fixture, VOLUME_EVENT_MOUNTED);
+    assert_int_equal(fixture->base.api.n_requests, 1);
+    fixture->class.n_secret_objects = 1;
+    observe(fixture, VOLUME_EVENT_MOUNTED);
 }
 
 static void a_silent_server_delays_a_mount_no_longer_than_its_timeout(void **state)
@@ -452,14 +473,10 @@ static void a_silent_server_delays_a_mount_no_longer_than_its_timeout(void **sta
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 50);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    (void)start(fixture, VOLUME_EVENT_CHECKED, 10000); /* does not wait at all */
-    run_until_done(fixture);
+    record(fixture, VOLUME_EVENT_CHECKED); /* does not wait at all */
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     fixture->observer.on_removed(fixture->observer.state, TARGET);
-    fixture->idle = false;
-    pod_status_drain(fixture->status, 10000, on_idle, fixture);
-    while (!fixture->idle)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    drain(fixture);
 }
 
 static void changes_during_a_write_are_written_after_it(void **state)
@@ -469,8 +486,7 @@ static void changes_during_a_write_are_written_after_it(void **state)
     fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("2")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    while (fixture->base.api.n_requests < 1)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    run_until_requests(fixture, 1);
     fixture->version = "v2";
     (void)start(fixture, VOLUME_EVENT_CHECKED, 10000);
     fixture->version = "v3";
@@ -487,8 +503,7 @@ static void a_removed_volume_is_not_written_any_more(void **state)
     fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
-    while (fixture->base.api.n_requests < 1)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    run_until_requests(fixture, 1);
     fixture->observer.on_removed(fixture->observer.state, TARGET);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_ABORTED);
@@ -515,10 +530,8 @@ static void draining_ends_with_its_time(void **state)
     struct fixture *fixture = *state;
 
     SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
-    (void)start(fixture, VOLUME_EVENT_CHECKED, 10000);
-    run_until_done(fixture);
-    while (fixture->base.api.n_requests < 1)
-        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    record(fixture, VOLUME_EVENT_CHECKED);
+    run_until_requests(fixture, 1);
     pod_status_drain(fixture->status, 50, on_idle, fixture);
     assert_false(fixture->idle);
     while (!fixture->idle)
@@ -576,6 +589,7 @@ int main(void)
         TEST(a_name_of_another_pod_is_left_to_it),
         TEST(two_volumes_of_one_pod_come_to_rest),
         TEST(a_failed_write_is_reported_and_retried),
+        TEST(only_a_mount_that_waits_ends_the_pause_after_a_failure),
         TEST(a_silent_server_delays_a_mount_no_longer_than_its_timeout),
         TEST(changes_during_a_write_are_written_after_it),
         TEST(a_removed_volume_is_not_written_any_more),

@@ -8,18 +8,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { STEP = 16, OVERHEAD = 4, SIZES = (SECRET_CACHE_BLOCK_MAX + OVERHEAD) / STEP + 1 };
+#include "common/base/sanitized.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
+enum { STEP = 16, OVERHEAD = 4, SIZES = (SECRET_CACHE_BLOCK_MAX + OVERHEAD) / STEP + 1 };
 
 struct free_block {
     struct free_block *next;

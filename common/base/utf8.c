@@ -138,7 +138,7 @@ static bool is_hidden(uint32_t code)
     return false;
 }
 
-/* Zs without the blank itself: what looks like it and is not. */
+/* Zs without the blank itself: a reader takes them for it. */
 static bool is_other_blank(uint32_t code)
 {
     return code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x202F ||

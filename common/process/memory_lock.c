@@ -9,23 +9,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "common/base/sanitized.h"
 #include "common/base/secret_arena.h"
 #include "common/crypto/tls_memory.h"
 #include "common/process/capabilities.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4 /* Linux 4.4; musl lacks it */
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
 #endif
 
 static const char *const names[] = {"none", "secrets", "all"};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/sanitized.h"
 #include "common/process/capabilities.h"
 #include "common/process/refused_calls.h"
 
@@ -73,15 +74,9 @@ static int set_part(enum part part, const struct sandbox_needs *needs, enum sand
     return 0;
 }
 
-/* LeakSanitizer stops all threads from a process of its own, which no list of calls allows. */
-#if defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 static bool is_wanted(enum part part, const struct sandbox_needs *needs, enum sandbox_mode mode)
 {
+    /* LeakSanitizer stops all threads from a process of its own, which no list of calls allows. */
     if (part == PART_SECCOMP && SANITIZED)
         return false;
     return mode != SANDBOX_OFF && (part != PART_LANDLOCK || needs->landlock != NULL);

@@ -65,8 +65,8 @@ const char *provider_ref_path(const struct provider_ref *ref);
 bool provider_ref_returns_files(const struct provider_ref *ref);
 void provider_ref_set_returns_files(struct provider_ref *ref, bool returns_files);
 
-/* The same of the provider that was found last, without a look at its socket file: provider_registry_find()
- * sees whether that has been replaced. */
+/* The same of the provider that was found last. Its socket file may have been replaced since: that is what
+ * provider_registry_find() sees. */
 bool provider_registry_returned_files(const struct provider_registry *registry, const char *name);
 
 /* Accepts NULL. */

@@ -148,7 +148,7 @@ static int take(const struct volume_target *target, const struct volume_options 
 }
 
 /* Has the directory below the mount files? A provider that does not see the mount writes them there. False as
- * well when it cannot be told: Linux before 5.2 has no open_tree(). */
+ * well when it cannot be found out: Linux before 5.2 has no open_tree(). */
 static bool hides_files(const struct volume_target *target)
 {
     cleanup_close int parent =

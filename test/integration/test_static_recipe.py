@@ -12,7 +12,7 @@ RECIPE = (ROOT / "mk/static/build.sh").read_text()
 
 
 def test_the_recipe_changes_copies_of_the_sources_only():
-    """A source that was changed by an older recipe, or half-way, could not be told from one that is as it was fetched."""
+    """A source that was changed by an older recipe, or half-way, could not be distinguished from one that is as it was fetched."""
     commands = RECIPE.replace("\\\n", " ").splitlines()
     changing = [line.strip() for line in commands if re.search(r"\b(sed -i|patch|rm|cp|mv|install)\b", line.split(" # ")[0]) and "$src" in line]
     assert [line for line in changing if not re.fullmatch(r'cp -a "\$src/\$1" "\$source"|install -D -m 0644 "\$src/\S+" "\$prefix/\S+"', line)] == []

@@ -104,18 +104,19 @@ static void on_result(struct vault_response *got, const struct error *error, voi
     last_response = got;
 }
 
+static const struct vault_query secret_a = {.vault_url = "https://kv1.vault.azure.net/",
+                                            .vault_host = "kv1.vault.azure.net",
+                                            .type = OBJECT_SECRET,
+                                            .name = "a",
+                                            .version = ""};
+
 static struct vault_waiter *get(struct fixture *fixture, enum reader reader, struct vault_freshness freshness,
                                 struct result *result)
 {
-    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
-                                      .vault_host = "kv1.vault.azure.net",
-                                      .type = OBJECT_SECRET,
-                                      .name = "a",
-                                      .version = ""};
     *result = (struct result){.done = false};
-    struct vault_waiter *waiter = vault_cache_get(fixture->cache, &query, fixture->readers[reader].identity,
-                                                  fixture->readers[reader].token, &freshness,
-                                                  fixture->fake.now_ms + FAR_MS, on_result, result, NULL);
+    struct vault_waiter *waiter = vault_cache_get(
+        fixture->cache, &secret_a, fixture->readers[reader].identity, fixture->readers[reader].token,
+        &freshness, fixture->fake.now_ms + FAR_MS, on_result, result, NULL);
     assert_non_null(waiter);
     assert_false(result->done);
     return waiter;
@@ -388,16 +389,11 @@ static void a_held_response_serves_only_the_volumes_that_wait_since_before_it(vo
 {
     enum { HOLD_MS = 3 * TTL_MS };
     struct fixture *fixture = *state;
-    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
-                                      .vault_host = "kv1.vault.azure.net",
-                                      .type = OBJECT_SECRET,
-                                      .name = "a",
-                                      .version = ""};
     const struct token *token = fixture->readers[ALICE].token;
     fixture->fake.now_ms = 1000;
-    vault_cache_hold(fixture->cache, &query, token, NULL, HOLD_MS); /* nothing is there to be held */
+    vault_cache_hold(fixture->cache, &secret_a, token, NULL, HOLD_MS); /* nothing is there to be held */
     assert_string_equal(read_now(fixture, ALICE, first), "v1");
-    vault_cache_hold(fixture->cache, &query, token, NULL, 1000 + HOLD_MS);
+    vault_cache_hold(fixture->cache, &secret_a, token, NULL, 1000 + HOLD_MS);
     fixture->version = 2;
     let_pass(fixture, HOLD_MS - 1000);
     assert_true(is_cached());
@@ -413,7 +409,7 @@ static void a_held_response_serves_only_the_volumes_that_wait_since_before_it(vo
     for (int i = 0; i < 4; i++) { /* once it is older than the time to live, nobody else gets it */
         (void)read_now(fixture, ALICE, first);
         read_ms = fixture->fake.now_ms;
-        vault_cache_hold(fixture->cache, &query, token, NULL, read_ms + HOLD_MS);
+        vault_cache_hold(fixture->cache, &secret_a, token, NULL, read_ms + HOLD_MS);
         fixture->version++;
         let_pass(fixture, TTL_MS + 1);
         assert_true(is_cached());
@@ -428,23 +424,18 @@ static void a_held_response_serves_only_the_volumes_that_wait_since_before_it(vo
 static void a_volume_brings_back_what_has_expired_but_not_what_was_refused(void **state)
 {
     struct fixture *fixture = *state;
-    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
-                                      .vault_host = "kv1.vault.azure.net",
-                                      .type = OBJECT_SECRET,
-                                      .name = "a",
-                                      .version = ""};
     const struct token *token = fixture->readers[ALICE].token;
     fixture->fake.now_ms = 1000;
     (void)read_now(fixture, ALICE, first);
     let_pass(fixture, TTL_MS);
     assert_false(is_cached());
-    vault_cache_hold(fixture->cache, &query, token, last_response, 2 * TTL_MS);
+    vault_cache_hold(fixture->cache, &secret_a, token, last_response, 2 * TTL_MS);
     assert_true(is_cached());
     assert_string_equal(read_now(fixture, ALICE, waiting(1000)), "v1");
     assert_int_equal(fixture->fake.sent, 1);
     fixture->status = 403;
     (void)read_now(fixture, ALICE, again(fixture->fake.now_ms));
-    vault_cache_hold(fixture->cache, &query, token, last_response, 2 * TTL_MS);
+    vault_cache_hold(fixture->cache, &secret_a, token, last_response, 2 * TTL_MS);
     fixture->status = 0;
     (void)read_now(fixture, ALICE, waiting(1000));
     assert_int_equal(fixture->fake.sent, 3);

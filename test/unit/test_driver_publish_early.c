@@ -5,13 +5,19 @@
 #include "common/process/metrics.h"
 #include "test/unit/publish_fixture.h"
 
-/* A publish of a class of which version 1 has been read before. The provider has the call, and the source has
- * not returned the class yet. */
-static void start_early_fetch(struct fixture *fixture)
+/* Version 1, by an earlier publish. */
+static void let_class_be_read(struct fixture *fixture)
 {
     fixture->class_version = "1";
     must_publish(fixture);
     unpublish(fixture);
+}
+
+/* A publish of a class of which version 1 has been read before. The provider has the call, and the source has
+ * not returned the class yet. */
+static void start_early_fetch(struct fixture *fixture)
+{
+    let_class_be_read(fixture);
     fixture->class_behavior = NEVER;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
@@ -57,9 +63,7 @@ static void the_provider_is_called_while_the_class_is_read(void **state)
 static void a_class_that_is_read_first_waits_for_the_provider(void **state)
 {
     FIXTURE();
-    fixture->class_version = "1";
-    must_publish(fixture);
-    unpublish(fixture);
+    let_class_be_read(fixture);
     fixture->provider_behavior = NEVER;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
@@ -75,9 +79,7 @@ static void a_class_that_is_read_first_waits_for_the_provider(void **state)
 static void a_cancelled_publish_cancels_both(void **state)
 {
     FIXTURE();
-    fixture->class_version = "1";
-    must_publish(fixture);
-    unpublish(fixture);
+    let_class_be_read(fixture);
     fixture->class_behavior = fixture->provider_behavior = NEVER;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
@@ -105,9 +107,7 @@ static void what_was_fetched_for_an_outdated_class_is_dropped(void **state)
 static void a_call_for_an_outdated_class_is_cancelled(void **state)
 {
     FIXTURE();
-    fixture->class_version = "1";
-    must_publish(fixture);
-    unpublish(fixture);
+    let_class_be_read(fixture);
     fixture->class_behavior = fixture->provider_behavior = NEVER;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
@@ -181,9 +181,7 @@ static void a_failure_of_an_early_call_shows_in_the_metrics_of_calls_only(void *
     struct driver_metrics *driver_metrics = driver_metrics_create(metrics);
 
     fixture->publisher.metrics = driver_metrics;
-    fixture->class_version = "1";
-    must_publish(fixture);
-    unpublish(fixture);
+    let_class_be_read(fixture);
     fixture->class_behavior = NEVER;
     fixture->provider_behavior = AT_ONCE_BADLY;
     start_publish(fixture);

@@ -186,7 +186,7 @@ static void the_same_input_gives_the_same_bytes_and_any_other_new_salts(void **s
     assert_memory_equal(secret_bytes(one), secret_bytes(again), secret_len(one));
     assert_int_equal(shared_octets(one, name), 0);
     /* With another password the salts stay (salt and IV of two parts, salt of the MAC), and the encrypted
-     * parts are others, with what may look like one more salt in them. */
+     * parts are others, in which bytes may stand that could be one more salt. */
     assert_int_equal(shared_octets(one, password), 5);
     assert_true(common_bytes(one, password) < secret_len(one) / 2);
 }

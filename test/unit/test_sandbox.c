@@ -27,22 +27,13 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/sanitized.h"
 #include "common/process/capabilities.h"
 #include "common/process/sandbox.h"
 #include "driver/sandbox_needs.h"
 #include "test/unit/scratch.h"
 #include "test/unit/skip.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 #define NO_FILTER "a build without sanitizers: with them programs have no filter of system calls"
 
 /* A child has no cmocka: it leaves with the line of what went wrong. */

@@ -29,7 +29,7 @@ static int disable(void **state)
     return 0;
 }
 
-/* Not in sanitized programs: nothing is kept there, and what these tests look for does not happen. */
+/* Not in sanitized programs: nothing is kept there, and what these tests expect does not happen. */
 static bool keeps_blocks(void)
 {
     return secret_cache_round(1) != 1;

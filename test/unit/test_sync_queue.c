@@ -1,5 +1,5 @@
 /*
- * test_sync_queue.c - the order of runs: turns within a class, mounts first, and no step that looks at all.
+ * test_sync_queue.c - the order of runs: turns within a class, mounts first, and no step that visits all.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -111,7 +111,7 @@ static void a_walk_comes_to_every_entry_once(void **state)
     assert_int_equal(n, MANY);
 }
 
-/* Counted, not timed: a search looks at a few entries, however many there are. */
+/* Counted, not timed: a search visits a few entries, however many there are. */
 static void a_search_takes_the_same_steps_among_many_as_among_few(void **state)
 {
     struct volume_table *table = *state;

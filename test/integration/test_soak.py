@@ -154,6 +154,7 @@ class Soak:
         self.model = Model(random.Random(SEED + 1))
         self.cluster = kube.Cluster(emulator)
         self.api = FaultProxy(emulator.tls_port)
+        self.kube_faults = 0  # how often the last one is to come
         self.kubeconfig = node.directory / "kubeconfig"
         self.kubeconfig.write_text(emulator.kubeconfig.read_text().replace(f":{emulator.tls_port}", f":{self.api.port}"))
         self._start_driver, self._start_azure = start_driver, start_azure
@@ -198,9 +199,19 @@ class Soak:
         # one byte each millisecond makes some 20 s of a large secret: several in a row would use up the time of a call
         count = 1 if kind == "drip" else self.random.randint(1, 5)
         service = self.random.choice(["vault", "kube", "entra"])
+        if service == "kube":
+            if self._kube_fault_waits():
+                return
+            more["id"], self.kube_faults = "kube", count
         self.emulator.add_fault(kind, service=service, count=count, **more)
         if service == "entra":
-            self.revoke()  # nobody asks for a token otherwise, and the faults of many minutes would come together
+            self.revoke()  # nobody requests a token otherwise, and the faults of many minutes would come together
+
+    def _kube_fault_waits(self):
+        """Is a fault of the Kubernetes API left, or does the driver get over one? Until then only its probes meet faults: one in five
+        seconds, which is fewer than come here, so that the API server would never be reachable again."""
+        left = [each for each in self.emulator.control("GET", "/faults") if each["id"] == "kube" and each["fired"] < self.kube_faults]
+        return left or metric_sum(self.driver.metrics(), "kube_api_up") == 0
 
     def silence(self):
         """What a load balancer does that forgets its connections."""

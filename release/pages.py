@@ -16,7 +16,7 @@ from harness.reference import CTL_COMMANDS, parse, usage
 
 PAGES = {
     "secrets-store-driver": (8, "Secrets Store CSI driver", """\
-The kubelet calls the driver for each volume of a pod that names a SecretProviderClass. The driver asks the class's provider for the contents and
+The kubelet calls the driver for each volume of a pod that names a SecretProviderClass. The driver fetches the contents from the class's provider and
 mounts them as files on a tmpfs. Without Kubernetes it takes classes from a directory, and *secrets-store-ctl*(1) or another orchestrator sends the
 calls. It runs as root.
 """),

@@ -1,5 +1,5 @@
 /*
- * byte_budget.c - bytes in flight, and the line of those that wait.
+ * byte_budget.c - bytes in flight, and the queue of those that wait.
  */
 #include "common/process/byte_budget.h"
 

@@ -75,7 +75,7 @@ static const struct metric_desc stale_oldest = {
 static const struct metric_desc fallback_reads = {
     .name = "azure_fallback_reads_total",
     .help =
-        "Reads that a fallback vault was asked for, by outcome: served (by a fallback vault), unused (the object's own vault answered after all), failed",
+        "Reads that a fallback vault got a request for, by outcome: served (by a fallback vault), unused (the object's own vault responded after all), failed",
     .type = METRIC_COUNTER,
     .labels = {"outcome"},
 };

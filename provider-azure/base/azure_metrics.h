@@ -48,8 +48,8 @@ void azure_metrics_stale_served(struct azure_metrics *metrics);
 void azure_metrics_stale_kept(struct azure_metrics *metrics, size_t values, size_t bytes,
                               int64_t oldest_unix_s);
 
-/* One read that a fallback vault was asked for: "served" by one, "unused" because the object's own vault
- * answered after all, "failed". */
+/* One read that a fallback vault got a request for: "served" by one, "unused" because the object's own vault
+ * responded after all, "failed". */
 void azure_metrics_fallback_read(struct azure_metrics *metrics, const char *outcome);
 
 /* One HTTP request to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and the status of its

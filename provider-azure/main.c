@@ -446,8 +446,7 @@ int main(int argc, char **argv)
         options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
         return 0;
     case OPTIONS_ERROR:
-        (void)fprintf(stderr, "%s\n", error_message(error));
-        options_usage(settings_rows, settings_n_rows, PROGRAM, stderr);
+        (void)fprintf(stderr, PROGRAM ": %s\nTry '" PROGRAM " --help'.\n", error_message(error));
         error_free(error);
         return 2;
     case OPTIONS_RUN:

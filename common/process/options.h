@@ -55,7 +55,7 @@ struct option_row {
 enum options_result {
     OPTIONS_RUN,   /* parsed; go on */
     OPTIONS_HELP,  /* --help was given; print the usage to stdout, exit 0 */
-    OPTIONS_ERROR, /* err is set; print it and the usage line to stderr, exit 2 */
+    OPTIONS_ERROR, /* err is set; print it to stderr, and how to get the usage, exit 2 */
 };
 
 /* Fills `destination` with defaults, then from argv[1...]. *ret_rest is the index of the first word that was

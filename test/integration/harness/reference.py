@@ -13,7 +13,7 @@ All flags of the programs, generated from `--help` by `make reference`. A test f
 
 - One or two dashes are equal, and `-name=value` and `-name value` both work. A boolean takes a value only with `=`.
 - Durations look like `300ms`, `30s`, `2m`, `1h30m`.
-- A program exits with status 2 after an unknown flag or a bad value.
+- A program exits with status 2 after an unknown flag or a value that cannot be read, and with 1 after one that it cannot use.
 """
 
 

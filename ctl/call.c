@@ -52,7 +52,7 @@ static int parse_endpoint(const struct ctl_options *options, const char *method,
     char found[PATH_MAX];
 
     if (strstr(text, "://") != NULL)
-        return endpoint_parse(text, ret_endpoint, err);
+        return endpoint_parse(text, ret_endpoint, err) < 0 ? error_set_type(err, UNUSABLE_INPUT) : 0;
     if (*text == '\0') {
         if (find_endpoint(options, method, found, err) < 0)
             return -1;

@@ -66,8 +66,9 @@ struct ctl_options {
     struct word_list providers;
 };
 
-/* Types (error_type()) of errors that decide the exit status: EXIT_USAGE, and EXIT_LOCAL without a message,
- * because the output shows what it is about. */
+/* Types (error_type()) of errors that decide the exit status: EXIT_USAGE, for flags and words that are
+ * missing or wrong, and for files that lint cannot read; EXIT_LOCAL without a message, because the output
+ * shows what it is about. */
 #define UNUSABLE_INPUT "UnusableInput"
 #define SHOWN_ALREADY  "ShownAlready"
 

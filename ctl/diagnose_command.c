@@ -478,9 +478,11 @@ static int run_diagnose(const struct ctl_options *given, struct error **err)
     filled.pod = *given->operand != '\0' ? given->operand : "secrets-store-ctl"; /* without the API */
     filled.service_account = "default";
     filled.volume_id = filled.target = ""; /* computed as the kubelet does */
-    if (*options->operand == '\0' && *options->pod_uid == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "POD is required, or --pod-uid without the Kubernetes API");
+    if (*options->operand == '\0' && *options->pod_uid == '\0') {
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                        "POD is required, or --pod-uid without the Kubernetes API");
+        return error_set_type(err, UNUSABLE_INPUT);
+    }
     if (*options->operand != '\0')
         open_api(&diagnosis);
     if (diagnosis.api != NULL)
@@ -494,8 +496,8 @@ static int run_diagnose(const struct ctl_options *given, struct error **err)
         return -1;
     if (checks.n_wrong == 0)
         return 0;
-    (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%zu wrong in the chain of pod %s", checks.n_wrong,
-                    pod);
+    (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "checks of pod %s that found something wrong: %zu",
+                    pod, checks.n_wrong);
     return error_set_type(err, SOMETHING_WRONG);
 }
 

@@ -63,8 +63,8 @@ bool diagnose_driver(struct checks *checks, const struct ctl_options *options, c
         else
             checks_skipped(
                 checks, "driver",
-                "there is no kubelet here (--kubelet-dir, --host-root): run diagnose on the pod's node %s",
-                node);
+                "there is no kubelet here (--kubelet-dir, --host-root): run diagnose on the pod's node%s%s",
+                *node != '\0' ? " " : "", node);
         return node_is_here(options);
     }
 

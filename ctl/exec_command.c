@@ -18,9 +18,11 @@ static int run_exec(const struct ctl_options *options, struct error **err)
     cleanup_variables struct variables variables = {0};
 
     if (options->program[0] == NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "no program: write -- PROGRAM after the flags");
-    if (options->env_from.n == 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--env-from names no directory");
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "no program: write -- PROGRAM after the flags");
+    else if (options->env_from.n == 0)
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--env-from names no directory");
+    if (*err != NULL)
+        return error_set_type(err, UNUSABLE_INPUT);
     for (size_t i = 0; i < options->env_from.n; i++)
         if (variables_read(&variables, options->env_from.words[i], &names, err) < 0)
             return -1;

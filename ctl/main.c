@@ -36,7 +36,7 @@ static const struct {
     {"To a CSI node plugin, as the kubelet:", csi_commands, ARRAY_SIZE(csi_commands)},
     {"To a provider, as the driver:", provider_commands, ARRAY_SIZE(provider_commands)},
     {"On a node:", node_commands, ARRAY_SIZE(node_commands)},
-    {"Of files, before they are applied:", file_commands, ARRAY_SIZE(file_commands)},
+    {"For files, before they are applied:", file_commands, ARRAY_SIZE(file_commands)},
     {"In a container of a pod:", local_commands, ARRAY_SIZE(local_commands)},
 };
 
@@ -51,8 +51,8 @@ static void usage(FILE *out)
     (void)fprintf(
         out,
         "\n'%s COMMAND --help' lists the flags of a command; '%s --version' prints the version.\n"
-        "Exit status of lint: 0 no errors were found, 1 errors were found, 2 bad usage or an unreadable file.\n"
-        "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong,\n100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
+        "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong,\n100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n"
+        "Exit status of lint: 0 no errors were found, 1 errors were found, 2 bad usage or an unreadable file.\n",
         PROGRAM, PROGRAM);
 }
 
@@ -104,6 +104,15 @@ static enum options_result parse_rows(const struct ctl_command *command, int *ar
     return result;
 }
 
+static void print_help(const struct ctl_command *command)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "%s %s", PROGRAM, command->name);
+    (void)printf("%s%s: %s\n\n", name, operand_of(command), command->summary);
+    options_usage(command->rows, command->n_rows, name, stdout);
+}
+
 /* Parses the flags after the command word. Returns an exit status, or -1 to continue. */
 static int parse_flags(const struct ctl_command *command, int argc, char **argv, struct ctl_options *options)
 {
@@ -120,8 +129,7 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     /* the parser writes only the members of its rows, so the lists above stay */
     switch (parse_rows(command, &argc, argv, options, &rest, &error)) {
     case OPTIONS_HELP:
-        (void)printf("%s %s%s: %s\n\n", PROGRAM, command->name, operand_of(command), command->summary);
-        options_usage(command->rows, command->n_rows, PROGRAM, stdout);
+        print_help(command);
         return EXIT_OK;
     case OPTIONS_ERROR:
         return usage_error(error, command->name);

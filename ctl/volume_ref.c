@@ -35,7 +35,7 @@ static int compute_volume_id(const struct ctl_options *options, char *id, size_t
     return 0;
 }
 
-int volume_ref_resolve(struct volume_ref *volume, const struct ctl_options *options, struct error **err)
+static int resolve(struct volume_ref *volume, const struct ctl_options *options, struct error **err)
 {
     bool named = *options->pod_uid != '\0' && *options->volume != '\0';
 
@@ -62,6 +62,11 @@ int volume_ref_resolve(struct volume_ref *volume, const struct ctl_options *opti
     if (len < 0 || (size_t)len >= sizeof(volume->target))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--kubelet-dir is too long");
     return 0;
+}
+
+int volume_ref_resolve(struct volume_ref *volume, const struct ctl_options *options, struct error **err)
+{
+    return resolve(volume, options, err) < 0 ? error_set_type(err, UNUSABLE_INPUT) : 0;
 }
 
 int volume_ref_make_parents(const struct volume_ref *volume, const struct ctl_options *options,

@@ -68,7 +68,7 @@ def test_bad_usage(words, text):
 def test_help_goes_to_standard_output(words):
     done = ctl(*words)
     assert done.stderr == "" and ("--endpoint" in done.stdout or "COMMAND" in done.stdout)
-    assert len(words) == 1 or f"secrets-store-ctl {words[0]}: " in done.stdout
+    assert len(words) == 1 or f"secrets-store-ctl {words[0]}: " in done.stdout and f"Usage of secrets-store-ctl {words[0]}:\n" in done.stdout
 
 
 @pytest.mark.parametrize("word", ["--version", "-version"])
@@ -80,10 +80,6 @@ def test_the_version_is_printed(word):
 
 
 @pytest.mark.parametrize("words, text", [
-    (["probe", "--host-root={scratch}"], "no socket of a CSI driver here, name it with --endpoint: {scratch}/var/lib/kubelet/plugins/"),
-    (["version", "--host-root={scratch}"], "no socket of a provider here, name it with --endpoint: {scratch}/etc/kubernetes/"),
-    (["probe", "--host-root", "/" + "r" * PATH_MAX], "is too long"),
-    (["probe", "--endpoint=http://localhost"], "invalid endpoint: http://localhost"),
     (["publish"], "--volume-id, or --pod-uid and --volume, is required"),
     (["publish", "--pod-uid=u", "--volume="], "--volume-id, or --pod-uid and --volume, is required"),
     (["unpublish", "--volume-id=v"], "--target, or --kubelet-dir with --pod-uid and --volume, is required"),
@@ -96,12 +92,6 @@ def test_the_version_is_printed(word):
     (["publish", *VOLUME, "-attribute==value"], "--attribute needs key=value, not '=value'"),
     (["publish", *VOLUME, "--secret-file=word"], "--secret-file needs key=value, not 'word'"),
     (["publish", *VOLUME, "--token-file=word"], "--token-file needs key=value, not 'word'"),
-    (["publish", *VOLUME, "--secret-file", "a={scratch}/none"], "{scratch}/none"),
-    (["publish", *VOLUME, "--secret-file", "a={scratch}/nul"], "secret file '{scratch}/nul' contains a NUL byte"),
-    (["publish", *VOLUME, "--secrets-dir", "{scratch}/none"], "secrets directory '{scratch}/none'"),
-    (["publish", *VOLUME, "--secrets-dir", "{scratch}/secrets"], "secrets directory '{scratch}/secrets': secret file 'nul' contains a NUL byte"),
-    (["publish", *VOLUME, "--token-file", "a={scratch}/none"], "{scratch}/none"),
-    (["publish", "--pod-uid=u", "--kubelet-dir", "{scratch}/nul"], "{scratch}/nul/pods"),
     (["mount", "--permission="], "--permission '' is not an octal mode up to 0777"),
     (["mount", "--permission=0999"], "--permission '0999' is not an octal mode up to 0777"),
     (["mount", "--permission=1000"], "--permission '1000' is not an octal mode up to 0777"),
@@ -109,13 +99,31 @@ def test_the_version_is_printed(word):
     (["mount", "--attribute=word"], "--attribute needs key=value, not 'word'"),
     (["mount", "--token-file=word"], "--token-file needs key=value, not 'word'"),
     (["mount", "--secret-file=word"], "--secret-file needs key=value, not 'word'"),
+    (["probe", "--endpoint=http://localhost"], "invalid endpoint: http://localhost"),
+    (["diagnose"], "POD is required, or --pod-uid without the Kubernetes API"),
+], ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")
+def test_missing_and_malformed_flags_are_bad_usage_and_named_before_any_call(words, text):
+    done = ctl(*words, check=False)
+    assert (done.returncode, done.stdout) == (BAD_USAGE, "") and done.stderr.startswith("error: INVALID_ARGUMENT: ") and text in done.stderr, done
+
+
+@pytest.mark.parametrize("words, text", [
+    (["probe", "--host-root={scratch}"], "no socket of a CSI driver here, name it with --endpoint: {scratch}/var/lib/kubelet/plugins/"),
+    (["version", "--host-root={scratch}"], "no socket of a provider here, name it with --endpoint: {scratch}/etc/kubernetes/"),
+    (["probe", "--host-root", "/" + "r" * PATH_MAX], "is too long"),
+    (["publish", *VOLUME, "--secret-file", "a={scratch}/none"], "{scratch}/none"),
+    (["publish", *VOLUME, "--secret-file", "a={scratch}/nul"], "secret file '{scratch}/nul' contains a NUL byte"),
+    (["publish", *VOLUME, "--secrets-dir", "{scratch}/none"], "secrets directory '{scratch}/none'"),
+    (["publish", *VOLUME, "--secrets-dir", "{scratch}/secrets"], "secrets directory '{scratch}/secrets': secret file 'nul' contains a NUL byte"),
+    (["publish", *VOLUME, "--token-file", "a={scratch}/none"], "{scratch}/none"),
+    (["publish", "--pod-uid=u", "--kubelet-dir", "{scratch}/nul"], "{scratch}/nul/pods"),
     (["mount", "--class", "{scratch}/none"], "{scratch}/none"),
     (["mount", "--class", "{scratch}/other.yaml"], "class file '{scratch}/other.yaml' holds no SecretProviderClass"),
     (["mount", "--class", "{scratch}/bare.yaml"], "the class has no spec.parameters mapping"),
     (["mount", "--class", "{scratch}/list.yaml"], "line 4: parameter 'a' is a"),
     (["mount", "--class", "{scratch}/broken.yaml"], "class file '{scratch}/broken.yaml'"),
 ], ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")
-def test_wrong_arguments_and_files_are_named_before_any_call(scratch, words, text):
+def test_files_and_sockets_that_cannot_be_used_are_named_before_any_call(scratch, words, text):
     kind = "kind: SecretProviderClass\n"
     (scratch / "secrets").mkdir()
     for name, content in {"nul": "a\0b", "secrets/nul": "a\0b", "secrets/.hidden": "a\0b", "other.yaml": "kind: Pod\n", "bare.yaml": kind,
@@ -127,7 +135,7 @@ def test_wrong_arguments_and_files_are_named_before_any_call(scratch, words, tex
 
 def test_an_error_as_json_has_code_number_and_message():
     done = ctl("probe", "--json", "--endpoint=http://x", check=False)
-    assert (done.returncode, done.stdout) == (FAILED_HERE, "")
+    assert (done.returncode, done.stdout) == (BAD_USAGE, "")
     assert json.loads(done.stderr) == {"error": {"code": "INVALID_ARGUMENT", "number": 3, "message": "Probe: invalid endpoint: http://x"}}
 
 
@@ -182,7 +190,7 @@ def test_every_status_of_a_call_is_an_exit_status(canned, code):
 def test_the_help_promises_each_exit_status():
     text = " ".join(ctl("help").stdout.split())
     assert "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong, 100 + N if the call failed" in text
-    named = dict(reversed(pair.split()) for pair in text.rpartition("(for example ")[2].rstrip(").").split(", "))
+    named = dict(reversed(pair.split()) for pair in text.rpartition("(for example ")[2].partition(").")[0].split(", "))
     assert {CODES[name].value[0] + FAILED_CALL: name for name in named} == {int(number): name for name, number in named.items()}
 
 

@@ -111,8 +111,8 @@ def test_the_program_keeps_the_limits_of_its_container(scratch):
 def test_bad_usage_and_missing_things(scratch):
     directory = volume(scratch / "v", {"A": b"1"})
     refused(run("--env-from", directory, "env"), BAD_USAGE, "unexpected word 'env'")
-    refused(run("--env-from", directory), FAILED_HERE, "-- PROGRAM")
-    refused(run("--", "env"), FAILED_HERE, "--env-from")
+    refused(run("--env-from", directory), BAD_USAGE, "-- PROGRAM")
+    refused(run("--", "env"), BAD_USAGE, "--env-from")
     refused(run("--env-from", scratch / "none", "--", "env"), FAILED_HERE, "none")
     refused(run("--env-from", directory, "--", "no-such-program"), FAILED_HERE, "no-such-program")
 
@@ -127,6 +127,6 @@ def test_copy_makes_a_program_that_runs(scratch):
 
 
 def test_copy_says_what_it_cannot_write(scratch):
-    for words, text in (([], "--to"), ([f"--to={scratch}/none/ctl"], "none/ctl")):
+    for words, status, text in (([], BAD_USAGE, "--to"), ([f"--to={scratch}/none/ctl"], FAILED_HERE, "none/ctl")):
         done = subprocess.run([CTL, "copy", *words], capture_output=True, timeout=60, check=False)
-        assert done.returncode == FAILED_HERE and text.encode() in done.stderr
+        assert done.returncode == status and text.encode() in done.stderr

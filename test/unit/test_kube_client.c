@@ -1,6 +1,6 @@
 /*
  * test_kube_client.c - requests to a Kubernetes API server that responds by script: credentials that rotate,
- * retries, errors, and class lookups on top.
+ * retries and errors.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,6 @@
 
 #include "common/kube/kube_client.h"
 #include "common/kube/kube_queue.h"
-#include "driver/class/class_kube.h"
 #include "test/unit/scratch.h"
 #include "test/unit/scripted_api.h"
 
@@ -25,7 +24,6 @@ struct fixture {
     struct scripted_api api;
     struct http_client *http;
     struct kube_client *client;
-    struct class_source classes;
 
     /* the outcome */
     unsigned callbacks;
@@ -75,7 +73,6 @@ static int set_up(void **state)
     fixture->client = kube_client_create(&fixture->loop, fixture->http, &config, NULL, NULL);
     assert_non_null(fixture->client);
     assert_null(config.server); /* taken over */
-    assert_int_equal(class_kube_create(fixture->client, &fixture->classes, NULL), 0);
     return 0;
 }
 
@@ -83,7 +80,6 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
-    class_source_destroy(&fixture->classes);
     kube_client_destroy(fixture->client);
     http_client_destroy(fixture->http);
     scripted_api_stop(&fixture->api);
@@ -95,20 +91,15 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void note(struct fixture *fixture, const struct error *error)
-{
-    fixture->callbacks++;
-    fixture->code = error_code(error);
-    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
-}
-
 static void call_done(struct kube_response *response, const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(response->json, "metadata");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(metadata, "name");
 
-    note(fixture, error);
+    fixture->callbacks++;
+    fixture->code = error_code(error);
+    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
     fixture->status = response->status;
     fixture->rejected = response->rejected;
     (void)snprintf(fixture->name, sizeof(fixture->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
@@ -547,115 +538,6 @@ static void waiting_in_the_queue_counts_against_the_deadline(void **state)
         kube_call_cancel(&calls[i]);
 }
 
-/* --- classes --- */
-
-#define CLASS(version)                                                                                       \
-    "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/" version "\",\"kind\":\"SecretProviderClass\","           \
-    "\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"u\"},\"spec\":{\"provider\":\"azure\"}" \
-    "}"
-
-static void looked_up(struct secret_provider_class *class, const struct error *error, void *arg)
-{
-    struct fixture *fixture = arg;
-
-    note(fixture, error);
-    (void)snprintf(fixture->name, sizeof(fixture->name), "%s", class != NULL ? class->provider : "");
-    secret_provider_class_free(class);
-}
-
-static void look_up(struct fixture *fixture)
-{
-    assert_non_null(class_source_start(&fixture->classes, "shop", "web", 10000, looked_up, fixture, NULL));
-    run_until_response(fixture);
-}
-
-static void a_class_is_one_get(void **state)
-{
-    struct fixture *fixture = *state;
-
-    SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
-    look_up(fixture);
-    assert_string_equal(fixture->name, "azure");
-    assert_sent(&fixture->api, 0,
-                "GET /prefix/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasses/web ");
-}
-
-static void a_version_that_is_known_goes_with_the_request(void **state)
-{
-    static const struct {
-        const char *version, *expected;
-    } table[] = {
-        {"4711", "secretproviderclasses/web?resourceVersion=4711 "},
-        {"", "secretproviderclasses/web "},
-        {NULL, "secretproviderclasses/web "},
-        {"1&watch=1", "secretproviderclasses/web "}, /* not what an API server calls a version */
-        {"111111111111111111111", "secretproviderclasses/web "},
-    };
-    struct fixture *fixture = *state;
-
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
-        assert_non_null(fixture->classes.start_not_older(fixture->classes.state, "shop", "web",
-                                                         table[i].version, 10000, looked_up, fixture, NULL));
-        run_until_response(fixture);
-        assert_string_equal(fixture->name, "azure");
-        assert_sent(&fixture->api, 0, table[i].expected);
-    }
-}
-
-static void an_old_server_is_asked_for_v1alpha1(void **state)
-{
-    struct fixture *fixture = *state;
-
-    SCRIPT(&fixture->api, RESPONSE(404, "", "404 page not found\n"), RESPONSE(200, "", CLASS("v1alpha1")));
-    look_up(fixture);
-    assert_string_equal(fixture->name, "azure");
-    assert_sent(&fixture->api, 1, "/v1alpha1/namespaces/shop/");
-}
-
-static void a_server_without_classes_differs_from_a_missing_class(void **state)
-{
-    struct fixture *fixture = *state;
-
-    SCRIPT(&fixture->api, RESPONSE(404, "", "404 page not found"), RESPONSE(404, "", "404 page not found"));
-    look_up(fixture);
-    assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
-    assert_non_null(strstr(fixture->message, "custom resource definitions"));
-    SCRIPT(
-        &fixture->api,
-        RESPONSE(
-            404, "",
-            "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"web\",\"kind\":\"secretproviderclasses\"}}"));
-    look_up(fixture);
-    assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
-    assert_string_equal(fixture->message, "\"web\" not found");
-}
-
-static void a_class_that_may_not_be_read_or_is_malformed_is_an_error(void **state)
-{
-    struct fixture *fixture = *state;
-
-    SCRIPT(&fixture->api, RESPONSE(403, "", STATUS("Forbidden", "no")));
-    look_up(fixture);
-    assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
-    SCRIPT(&fixture->api, RESPONSE(200, "", OBJECT));
-    look_up(fixture);
-    assert_int_equal(fixture->code, GRPC_STATUS_INVALID_ARGUMENT);
-}
-
-static void a_cancelled_lookup_does_not_call_back(void **state)
-{
-    struct fixture *fixture = *state;
-    struct class_lookup *lookup =
-        class_source_start(&fixture->classes, "shop", "web", 10000, looked_up, fixture, NULL);
-
-    assert_non_null(lookup);
-    class_source_cancel(&fixture->classes, &lookup);
-    SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
-    look_up(fixture);
-    assert_string_equal(fixture->name, "azure");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -685,12 +567,6 @@ int main(void)
         TEST(a_retry_after_to_one_request_binds_the_next_one),
         TEST(a_limited_number_is_in_flight_and_the_others_are_queued),
         TEST(waiting_in_the_queue_counts_against_the_deadline),
-        TEST(a_class_is_one_get),
-        TEST(a_version_that_is_known_goes_with_the_request),
-        TEST(an_old_server_is_asked_for_v1alpha1),
-        TEST(a_server_without_classes_differs_from_a_missing_class),
-        TEST(a_class_that_may_not_be_read_or_is_malformed_is_an_error),
-        TEST(a_cancelled_lookup_does_not_call_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

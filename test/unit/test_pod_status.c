@@ -153,6 +153,22 @@ static void observe(struct fixture *fixture, enum volume_event_type type)
     run_script(fixture);
 }
 
+/* A call of the kubelet for the mounted volume while no check is due. */
+static void republish(struct fixture *fixture)
+{
+    cleanup_string_map struct string_map versions = {0};
+    const struct volume_event event = {.type = VOLUME_EVENT_CHECKED,
+                                       .pod_name = "web-0",
+                                       .pod_namespace = "shop",
+                                       .pod_uid = "uid-1",
+                                       .target_path = TARGET,
+                                       .class_name = "db",
+                                       .versions = &versions};
+
+    assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
+    fixture->observer.on_unchanged(fixture->observer.state, &event);
+}
+
 #define OWNED(rv, pod, uid, more)                                                                            \
     "{\"metadata\":{\"name\":\"web-0-shop-db\",\"namespace\":\"shop\",\"resourceVersion\":\"" rv             \
     "\",\"labels\":{\"internal.secrets-store.csi.k8s.io/node-name\":\"node-1\"},\"ownerReferences\":[{"      \
@@ -238,28 +254,18 @@ static void after_a_restart_a_check_is_one_get(void **state)
     assert_sent(&fixture->base.api, 0, "\"resourceVersion\":\"7\"");
 }
 
-/* The kubelet asks again for a volume of an earlier process, and no check is due: its object is read, once.
- * */
+/* The kubelet calls for a volume of an earlier process, and no check is due: its object is read, once. */
 static void an_object_that_is_missing_after_a_restart_is_created(void **state)
 {
     struct fixture *fixture = *state;
-    cleanup_string_map struct string_map versions = {0};
-    const struct volume_event event = {.type = VOLUME_EVENT_CHECKED,
-                                       .pod_name = "web-0",
-                                       .pod_namespace = "shop",
-                                       .pod_uid = "uid-1",
-                                       .target_path = TARGET,
-                                       .class_name = "db",
-                                       .versions = &versions};
 
     SCRIPT(&fixture->base.api, RESPONSE(404, "", STATUS("NotFound", "not found")),
            RESPONSE(201, "", THING("1")));
-    assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
-    fixture->observer.on_unchanged(fixture->observer.state, &event);
+    republish(fixture);
     run_script(fixture);
     assert_sent(&fixture->base.api, 1, POST_LINE);
     for (unsigned i = 0; i < 10; i++)
-        fixture->observer.on_unchanged(fixture->observer.state, &event);
+        republish(fixture);
     observe(fixture, VOLUME_EVENT_CHECKED);
 }
 
@@ -290,28 +296,18 @@ static void an_object_to_recheck_is_read_at_once(void **state)
 static void what_is_remembered_is_checked_after_a_while(void **state)
 {
     struct fixture *fixture = *state;
-    cleanup_string_map struct string_map versions = {0};
-    const struct volume_event event = {.type = VOLUME_EVENT_CHECKED,
-                                       .pod_name = "web-0",
-                                       .pod_namespace = "shop",
-                                       .pod_uid = "uid-1",
-                                       .target_path = TARGET,
-                                       .class_name = "db",
-                                       .versions = &versions};
-
     uint64_t then;
 
     pod_status_destroy(fixture->status);
     make_status(fixture, /* recheck_ms= */ 1, /* retry_first_ms= */ 1);
-    assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     then = uv_now(&fixture->base.loop);
     while (uv_now(&fixture->base.loop) <= then)
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
     SCRIPT(&fixture->base.api, GONE, RESPONSE(201, "", THING("8")));
-    fixture->observer.on_unchanged(fixture->observer.state, &event);
-    fixture->observer.on_unchanged(fixture->observer.state, &event); /* is being read */
+    republish(fixture);
+    republish(fixture); /* is being read */
     run_script(fixture);
     assert_sent(&fixture->base.api, 0, LINE("GET"));
     assert_sent(&fixture->base.api, 1, POST_LINE);

@@ -153,8 +153,9 @@ static char *temporary_name(const char *path, unsigned attempt)
     return name;
 }
 
-/* Binds `fd` to `name`, which may be too long for an address: then by way of the directory's descriptor. */
-static int bind_name(int fd, const char *name, struct error **err)
+/* Binds `fd` to `name`, which may be too long for an address: then by way of the directory's descriptor.
+ * Errors name `path`, which users know. */
+static int bind_name(int fd, const char *name, const char *path, struct error **err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     cleanup_close int dir = -1;
@@ -170,7 +171,7 @@ static int bind_name(int fd, const char *name, struct error **err)
         if (slash == NULL)
             // `dir_name` is freed by its cleanup attribute
             // NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
-            return error_set(err, GRPC_STATUS_INTERNAL, "bind %s: no directory", name);
+            return error_set(err, GRPC_STATUS_INTERNAL, "bind %s: no directory", path);
         *slash = '\0';
         dir = open(dir_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir == -1)
@@ -180,7 +181,7 @@ static int bind_name(int fd, const char *name, struct error **err)
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == -1) {
         if (errno == EADDRINUSE)
             return 1;
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "bind %s", name);
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "bind %s", path);
     }
     return 0;
 }
@@ -213,10 +214,10 @@ static char *bind_somewhere(int fd, const char *path, struct error **err)
 {
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         cleanup_free char *name = temporary_name(path, attempt);
-        int rc = name == NULL ? error_no_memory(err, "a listener") : bind_name(fd, name, err);
+        int rc = name == NULL ? error_no_memory(err, "a listener") : bind_name(fd, name, path, err);
 
         if (rc > 0 && remove_leftover(name))
-            rc = bind_name(fd, name, err);
+            rc = bind_name(fd, name, path, err);
         if (rc < 0)
             return NULL;
         if (rc == 0)

@@ -69,6 +69,11 @@ def test_an_impossible_setting_ends_the_start_with_1_and_names_it(scratch, flags
     assert text in lines[0].replace('\\\\', '\\').replace('\\"', '"')
 
 
+def test_a_socket_whose_directory_is_missing_is_named(scratch):
+    result = run(scratch, f"--endpoint=unix://{scratch}/none/csi.sock")
+    assert result.returncode == 1 and f"bind {scratch}/none/csi.sock: No such file or directory" in result.stderr, result.stderr
+
+
 def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripted):
     """Verbosity and response limit as high as an installation may have set them; values given apart from the flag."""
     scripted()

@@ -234,7 +234,7 @@ static int receive(struct grpc_client_call *call, struct error **err)
 }
 
 /* The size of the response has become known. While it waits it has the first window and no more. */
-static int ask(struct grpc_client_call *call, struct error **err)
+static int request_bytes(struct grpc_client_call *call, struct error **err)
 {
     call->sized = true;
     if (call->reservation == NULL) {
@@ -255,7 +255,7 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t le
     if (call->complete || !call->is_grpc || call->http_status != 200)
         return; /* the body of an HTTP error is of no interest */
     if (framing_reader_feed(&call->reader, bytes, len, &err) < 0 ||
-        (!call->sized && call->reader.prefix_len == FRAMING_PREFIX_LEN && ask(call, &err) < 0))
+        (!call->sized && call->reader.prefix_len == FRAMING_PREFIX_LEN && request_bytes(call, &err) < 0))
         client_call_fail(call, &err);
 }
 

@@ -70,10 +70,10 @@ struct grpc_client_call {
     enum grpc_status status;
     char *status_message; /* owned */
     struct framing_reader reader;
-    /* the bytes of the response; NULL: it is received without asking */
+    /* the bytes of the response; NULL: it is received without a reservation */
     struct byte_budget *budget;
     struct byte_reservation *reservation; /* borrowed */
-    bool sized;                           /* the size of the response was seen, and is asked for */
+    bool sized;                           /* the size of the response was seen, and so many bytes requested */
     bool ended;                           /* the whole response is there and waits for its bytes */
     /* the outcome */
     ProtobufCMessage *response;

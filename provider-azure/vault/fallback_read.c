@@ -11,9 +11,9 @@
 /* One vault of the order. */
 struct attempt {
     struct fallback_read *read;
-    enum { ATTEMPT_WAITS, ATTEMPT_ASKED, ATTEMPT_ENDED } state;
-    struct vault_waiter *waiter; /* ASKED */
-    uint64_t since_ms;           /* ASKED: when, or the end of its last pause after a 429 */
+    enum { ATTEMPT_WAITS, ATTEMPT_REQUESTED, ATTEMPT_ENDED } state;
+    struct vault_waiter *waiter; /* REQUESTED */
+    uint64_t since_ms;           /* REQUESTED: when, or the end of its last pause after a 429 */
     uint64_t deadline_ms;
     uint64_t late_ms;                /* 0: it is a suspect */
     struct vault_response *response; /* ENDED: this or the error */
@@ -60,7 +60,7 @@ static void read_free(struct fallback_read *read)
 
 /* --- errors --- */
 
-/* Adds to *err why this vault has not answered; `cause` is borrowed. */
+/* Adds to *err why this vault has not served the read; `cause` is borrowed. */
 static void add_cause(const struct attempt *attempt, const struct error *cause, struct error **err)
 {
     enum vault_failure failure = vault_failure_of(cause);
@@ -69,13 +69,13 @@ static void add_cause(const struct attempt *attempt, const struct error *cause, 
         *err = error_copy(cause);
         return;
     }
-    /* The answer of a vault says more than the silence of others. */
+    /* The response of a vault says more than the silence of others. */
     struct error *former = *err;
-    bool answered =
+    bool responded =
         vault_failure_of(former) == VAULT_FAILURE_UNAVAILABLE && failure != VAULT_FAILURE_UNAVAILABLE;
-    enum vault_failure mark = answered ? failure : vault_failure_of(former);
+    enum vault_failure mark = responded ? failure : vault_failure_of(former);
     *err = NULL;
-    (void)error_set(err, answered ? error_code(cause) : error_code(former), "%s; fallback vault %s: %s",
+    (void)error_set(err, responded ? error_code(cause) : error_code(former), "%s; fallback vault %s: %s",
                     error_message(former), vault_of(attempt)->name, error_message(cause));
     (void)vault_failure_mark(err, mark);
     error_free(former);
@@ -112,11 +112,11 @@ static void end(struct fallback_read *read, struct vault_response *response, siz
     cleanup_error struct error *causes = n > 0 ? collect_causes(read, n) : NULL;
     cleanup_error struct error *no_memory = NULL;
     size_t vault = vault_index(&read->attempts[winner]);
-    bool asked = read->attempts[1].state != ATTEMPT_WAITS;
+    bool requested = read->attempts[1].state != ATTEMPT_WAITS;
 
     if (response == NULL && causes == NULL)
         (void)error_no_memory(&no_memory, NULL);
-    if (asked)
+    if (requested)
         azure_metrics_fallback_read(read->input.metrics, response == NULL ? "failed"
                                                          : winner > 0     ? "served"
                                                                           : "unused");
@@ -150,7 +150,7 @@ static void on_response(struct vault_response *response, const struct error *err
 }
 
 /* -1 with err set on lack of memory; the attempt has ended with that error then. */
-static int ask(struct attempt *attempt, struct error **err)
+static int send_request(struct attempt *attempt, struct error **err)
 {
     struct fallback_read *read = attempt->read;
     const struct fallback_read_input *input = &read->input;
@@ -170,7 +170,7 @@ static int ask(struct attempt *attempt, struct error **err)
     query.vault_host = vault_of(attempt)->host;
     attempt->waiter = vault_cache_get(input->cache, &query, access->identity, access->token, input->freshness,
                                       attempt->deadline_ms, on_response, attempt, &attempt->error);
-    attempt->state = attempt->waiter != NULL ? ATTEMPT_ASKED : ATTEMPT_ENDED;
+    attempt->state = attempt->waiter != NULL ? ATTEMPT_REQUESTED : ATTEMPT_ENDED;
     if (attempt->waiter != NULL)
         return 0;
     if (err != NULL)
@@ -190,9 +190,9 @@ static void give_up(struct attempt *attempt)
 
 enum standing {
     STANDING_COUNTS, /* a good response */
-    STANDING_FINAL,  /* no other vault may be asked */
+    STANDING_FINAL,  /* no other vault may get a request */
     STANDING_NEXT,   /* it cannot answer, or has not for too long */
-    STANDING_LATE,   /* the next one is asked, but does not count yet */
+    STANDING_LATE,   /* the next one gets a request, but does not count yet */
     STANDING_IN_TIME,
 };
 
@@ -203,9 +203,9 @@ static enum standing standing_of(struct attempt *attempt)
     uint64_t now = now_ms(read);
     bool is_last = attempt - read->attempts + 1 == read->input.order->n;
 
-    if (attempt->state == ATTEMPT_ASKED && now >= attempt->deadline_ms && !is_last)
+    if (attempt->state == ATTEMPT_REQUESTED && now >= attempt->deadline_ms && !is_last)
         give_up(attempt);
-    if (attempt->state == ATTEMPT_ASKED) {
+    if (attempt->state == ATTEMPT_REQUESTED) {
         if (vault_waiter_is_throttled(attempt->waiter))
             attempt->since_ms = now;
         uint64_t waited = now - attempt->since_ms;
@@ -256,29 +256,29 @@ static void arm(struct fallback_read *read, uint64_t at_ms)
                                       /* err= */ NULL);
 }
 
-/* Asks the vaults that are due, and ends the read when it is decided. */
+/* Sends the requests that are due, and ends the read when it is decided. */
 static void settle(struct fallback_read *read)
 {
     size_t n = read->input.order->n;
     uint64_t change = UINT64_MAX;
-    bool waits = false; /* for an earlier vault, which may still answer */
+    bool waits = false; /* for an earlier vault, which may still respond */
 
     for (size_t i = 0; i < n; i++) {
         struct attempt *attempt = &read->attempts[i];
         if (attempt->state == ATTEMPT_WAITS)
-            (void)ask(attempt, /* err= */ NULL);
+            (void)send_request(attempt, /* err= */ NULL);
         enum standing standing = standing_of(attempt);
         if (standing == STANDING_COUNTS || (standing == STANDING_FINAL && !waits)) {
             end(read, attempt->response, i);
             return;
         }
-        if (attempt->state == ATTEMPT_ASKED) {
+        if (attempt->state == ATTEMPT_REQUESTED) {
             bool is_last = i + 1 == n;
             waits = true;
             if (!is_last && next_change_ms(attempt) < change)
                 change = next_change_ms(attempt);
             if (standing == STANDING_LATE && !is_last && read->attempts[i + 1].state == ATTEMPT_WAITS)
-                (void)ask(&read->attempts[i + 1], /* err= */ NULL);
+                (void)send_request(&read->attempts[i + 1], /* err= */ NULL);
         }
         if (standing != STANDING_NEXT)
             break;
@@ -310,12 +310,12 @@ struct fallback_read *fallback_read_start(const struct fallback_read_input *inpu
         read->attempts[i].read = read;
     for (size_t i = 0; i < input->order->n; i++)
         read->attempts[i].deadline_ms = input->deadline_ms - (input->order->n - 1 - i) * reserve;
-    if (ask(&read->attempts[0], err) < 0) {
+    if (send_request(&read->attempts[0], err) < 0) {
         read_free(read);
         return NULL;
     }
-    /* Its own vault may have no token, or be a suspect: the next one is asked in the next turn. */
-    uint64_t change = read->attempts[0].state == ATTEMPT_ASKED ? next_change_ms(&read->attempts[0]) : now;
+    /* Its own vault may have no token, or be a suspect: the next one gets a request in the next turn. */
+    uint64_t change = read->attempts[0].state == ATTEMPT_REQUESTED ? next_change_ms(&read->attempts[0]) : now;
     read->timer =
         transport_after(input->transport, change > now && read->attempts[0].late_ms > 0 ? change - now : 0,
                         on_timer, read, err);
@@ -329,10 +329,10 @@ int fallback_read_pending_error(const struct fallback_read *read, struct error *
 {
     size_t n = read->input.order->n;
     struct error *causes = collect_causes(read, n);
-    bool may_answer = read->attempts[n - 1].state == ATTEMPT_WAITS;
+    bool may_respond = read->attempts[n - 1].state == ATTEMPT_WAITS;
     for (size_t i = 0; i < n; i++)
-        may_answer = may_answer || read->attempts[i].response != NULL;
-    if (may_answer) /* or has, and does not count yet */
+        may_respond = may_respond || read->attempts[i].response != NULL;
+    if (may_respond) /* or has, and does not count yet */
         (void)vault_failure_mark(&causes, VAULT_FAILURE_OTHER);
     return causes != NULL ? error_move(err, &causes) : error_no_memory(err, NULL);
 }

@@ -1,25 +1,27 @@
 /*
- * fallback_read.h - one read of an object, or a list, that several vaults may answer: the object's own vault,
+ * fallback_read.h - one read of an object, or a list, that several vaults may serve: the object's own vault,
  * then its fallback vaults in their order.
  *
  *     time   0            LATE              2 x LATE
- *     1st    ├─ asked ────┼─────────────────┤ its answer alone counts until here, unless it cannot answer
- *     2nd                 ├─ asked ─────────┼───────────────┤
- *     3rd                                   ├─ asked ── ...
+ *     1st    ├─ request ──┼─────────────────┤ its response alone counts until here, unless it cannot answer
+ *     2nd                 ├─ request ───────┼───────────────┤
+ *     3rd                                   ├─ request ── ...
  *
- * - A vault is asked when the one before cannot answer (vault_failure.h), or is late: FALLBACK_LATE_MS, less
- *   when the mount has little time. A vault in the pause after a 429 that ends within its time is not late.
+ * - A vault gets a request when the one before cannot answer (vault_failure.h), or is late: FALLBACK_LATE_MS,
+ *   less when the mount has little time. A vault in the pause after a 429 that ends within its time is not
+ *   late.
  * - The first good response of the earliest vault counts. While a vault is not twice as late, later ones wait
  *   for it, so that one slow response does not change the source of an object. So a silent vault costs a
  *   mount 2 x FALLBACK_LATE_MS.
- * - A vault that was silent or could not answer before, in the same mount, is asked, but not waited for.
- * - Any other answer of a vault (401, 403, 404, ...), or a failure that is not a vault's, ends the read: no
- *   later vault is asked. That an object is not there is only taken from its own vault.
+ * - A vault that was silent or could not answer before, in the same mount, gets one, but nothing waits for
+ *   it.
+ * - Any other response of a vault (401, 403, 404, ...), or a failure that is not a vault's, ends the read: no
+ *   later vault gets a request. That an object is not there is only taken from its own vault.
  * - Each vault leaves FALLBACK_RESERVE_MS of the mount's time to every one behind it. A 429 whose pause is
  *   longer than what is left then means that it cannot answer.
  *
- * The error of a read has the causes of all vaults that were asked. It is marked as VAULT_FAILURE_UNAVAILABLE
- * when none of them could answer. Contract: common/grpc/client.h.
+ * The error of a read has the causes of all vaults that got a request. It is marked as
+ * VAULT_FAILURE_UNAVAILABLE when none of them could answer. Contract: common/grpc/client.h.
  */
 #ifndef PROVIDER_AZURE_VAULT_FALLBACK_READ_H
 #define PROVIDER_AZURE_VAULT_FALLBACK_READ_H

@@ -115,7 +115,7 @@ static void on_patience(void *arg)
 
     read->patience = NULL;
     pending_error(read, &error);
-    if (!take_stale(read, error)) { /* a vault has answered, or is still to be asked */
+    if (!take_stale(read, error)) { /* a vault has responded, or has still to get a request */
         limit_wait(read, OBJECT_READ_STALE_AGAIN_MS);
         return;
     }

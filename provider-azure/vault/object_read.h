@@ -10,7 +10,7 @@
 /* Vaults get so long to answer for an object of which a value is kept, retries included: as long as for a
  * connection. Half of what is left of the mount's time, if that is less. */
 enum { OBJECT_READ_STALE_WAIT_MS = 10 * 1000 };
-/* If a vault is still to be asked then, what is kept is looked at again and again. */
+/* If a vault has still to get a request then, what is kept is examined again and again. */
 enum { OBJECT_READ_STALE_AGAIN_MS = 1000 };
 
 /* Of all reads of a mount. Borrowed until their ends. */
@@ -34,13 +34,13 @@ struct object_read {
     enum vault_operation operation;
     const char *name;                 /* borrowed until the end, as the version */
     const char *version;              /* "" = latest, or none */
-    struct vault_order order;         /* the vaults that may answer */
+    struct vault_order order;         /* the vaults that may serve it */
     struct vault_list_filter *filter; /* of a list: a reference, given up in the end */
 
     /* the outcome: a response or an error */
     struct vault_response *response;
     size_t served;       /* the vault of the response, an index into the set */
-    struct error *cause; /* why no vault before that one answered; NULL with the first one */
+    struct error *cause; /* why no vault before that one served it; NULL with the first one */
     bool stale;          /* the response had been kept */
     uint64_t stale_age_ms;
     struct error *error;

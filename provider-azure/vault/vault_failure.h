@@ -13,7 +13,7 @@
  * A refusal is a 401, 403 or 404, whoever sends it; also a 401 for which no new token could be had, or after
  * which the vault cannot answer to the new one. All other
  * failures are neither: 400, redirects, a response that is too large or no JSON of Key Vault, lack of memory,
- * no time left to ask.
+ * no time left for a request.
  */
 #ifndef PROVIDER_AZURE_VAULT_VAULT_FAILURE_H
 #define PROVIDER_AZURE_VAULT_VAULT_FAILURE_H

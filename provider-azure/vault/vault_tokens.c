@@ -16,7 +16,7 @@ struct audience {
     struct token_waiter *waiter;     /* TOKEN */
     struct error *refusal;           /* of the cloud's resource; then the vaults' own is tried */
     struct vault_resource *resource; /* RESOURCE */
-    size_t asked;                    /* the vault of the set that is asked */
+    size_t challenged;               /* the vault of the set that is to send a challenge */
 };
 
 struct vault_tokens {
@@ -60,7 +60,7 @@ static int take_resource(struct audience *audience, const char *resource, struct
         input->network->log,
         "the token service does not know the cloud's resource of Key Vault, using the one that the vault names",
         LOG_STR("resource", former->resource), LOG_STR("vaultResource", resource),
-        LOG_STR("vault", input->vaults->at[audience->asked].host));
+        LOG_STR("vault", input->vaults->at[audience->challenged].host));
     audience->access.identity = identity;
     identity_unref(former);
     return get_token(audience, err);
@@ -68,8 +68,9 @@ static int take_resource(struct audience *audience, const char *resource, struct
 
 static void on_resource(const char *resource, const struct error *error, void *arg);
 
-/* Asks the next vault of the audience, beginning with number `from`. False if there is none. */
-static bool ask_vault(struct audience *audience, size_t from)
+/* Sends the next vault of the audience a request without a token, beginning with number `from`. False if
+ * there is none. */
+static bool request_challenge(struct audience *audience, size_t from)
 {
     const struct vault_tokens_input *input = &audience->tokens->input;
     struct error *ignored = NULL; /* the refusal is reported then */
@@ -78,7 +79,7 @@ static bool ask_vault(struct audience *audience, size_t from)
         from++;
     if (from == input->vaults->n)
         return false;
-    audience->asked = from;
+    audience->challenged = from;
     audience->resource =
         vault_resource_start(input->network, &input->vaults->at[from], audience->access.identity->egress,
                              input->deadline_ms, on_resource, audience, &ignored);
@@ -96,7 +97,7 @@ static void on_resource(const char *resource, const struct error *error, void *a
         take_resource(audience, resource, &failure) == 0)
         return;
     if (error != NULL) {
-        if (ask_vault(audience, audience->asked + 1))
+        if (request_challenge(audience, audience->challenged + 1))
             return;
         failure = error_copy(audience->refusal);
         (void)error_wrap(&failure, "%s", error_message(error));
@@ -111,7 +112,7 @@ static void on_token(struct token *token, const struct error *error, void *arg)
     audience->waiter = NULL;
     if (token == NULL && audience->refusal == NULL && entra_refused_resource(error)) {
         audience->refusal = error_copy(error);
-        if (ask_vault(audience, 0))
+        if (request_challenge(audience, 0))
             return;
     }
     finish(audience, token, error_copy(error));

@@ -44,8 +44,9 @@ include mk/sdk.mk
 ##@ Build
 .PHONY: all
 all: programs ## build both daemons and the command-line client
+emulator: ## build the emulator of Key Vault and Entra ID (tests, docs/quick-start.md)
 
-##@ Everything else
+##@ Install and remove
 .PHONY: install uninstall
 install: programs ## install the programs below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin

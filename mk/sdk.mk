@@ -4,6 +4,7 @@ SDK_HEADERS := $(sort $(wildcard common/*.h common/base/*.h common/process/*.h c
 SDK_INCLUDE := $(PREFIX)/include/secrets-store-provider
 SDK_REQUIRES := libuv libnghttp2 libprotobuf-c libcjson
 
+##@ Providers in C
 .PHONY: install-sdk uninstall-sdk
 install-sdk: $(COMMON_LIB) ## install headers and library for providers in C below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(SDK_INCLUDE)/proto

@@ -27,7 +27,7 @@ enum sandbox_mode {
 /* The help of the flag, and its default. */
 #define SANDBOX_DEFAULT "on"
 #define SANDBOX_HELP                                                                                         \
-    "`mode` of the sandbox, which takes from the process what it does not need once it has started: on, kill or off. With on, a system call that it does not need fails with EPERM and is logged; with kill it ends the process; off is for kernels on which the sandbox fails"
+    "The `mode` of the sandbox, which takes from the process what it does not need once it has started: on, kill or off. With on, a system call that it does not need fails with EPERM and is logged; with kill it ends the process; off is for kernels on which the sandbox fails"
 
 /* What one program needs. */
 struct sandbox_needs {

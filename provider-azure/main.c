@@ -444,6 +444,7 @@ int main(int argc, char **argv)
     switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
     case OPTIONS_HELP:
         options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
+        (void)puts("'" PROGRAM " lint' checks the parameters of a class; secrets-store-ctl lint calls it.");
         return 0;
     case OPTIONS_ERROR:
         (void)fprintf(stderr, PROGRAM ": %s\nTry '" PROGRAM " --help'.\n", error_message(error));

@@ -41,6 +41,7 @@ def test_help_ends_with_success_and_names_the_flags(flag):
     assert result.returncode == 0
     for name in ("endpoint", "cloud-name", "republish-cache-ttl", "healthz-port", "prometheus-port", "construct-pem-chain"):
         assert f"-{name}" in result.stdout + result.stderr
+    assert "'secrets-store-provider-azure lint' checks the parameters of a class" in result.stdout
 
 
 @pytest.mark.parametrize("arguments,word", [

@@ -28,7 +28,6 @@ struct http_retry {
     uint8_t *ca_pem;
     size_t ca_pem_len;
     const struct retry_policy *policy;
-    uint64_t deadline_ms;
     uint64_t flow;
 
     struct transport_call *call;      /* TRY */
@@ -67,7 +66,7 @@ static void retry_free(struct http_retry *retry)
 static uint64_t time_left(const struct http_retry *retry)
 {
     uint64_t now = transport_now_ms(retry->network->transport);
-    return retry->deadline_ms > now ? retry->deadline_ms - now : 0;
+    return retry->permit.deadline_ms > now ? retry->permit.deadline_ms - now : 0;
 }
 
 /* Ends the request. `reply` and `error` belong to the caller. */
@@ -127,21 +126,6 @@ static int send_try(struct http_retry *retry, struct error **err)
     return 0;
 }
 
-/* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second
- * at most; not beyond the deadline. Those that give way come in the second half. All that wait for the same
- * pause come together, in the order of their permits: else a node with many of them always came first. */
-static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
-{
-    uint64_t left = time_left(retry);
-    uint64_t spread = pause_ms / 4 < 1000 ? pause_ms / 4 : 1000;
-    uint64_t slack = left > pause_ms ? (left - pause_ms) / 2 : 0;
-    uint64_t half = (spread < slack ? spread : slack) / 2;
-    uint64_t first = retry->permit.gives_way ? half : 0;
-    uint32_t random = retry->permit.scope != NULL ? retry->permit.scope->random
-                                                  : transport_random(retry->network->transport);
-    return first + random % (half + 1);
-}
-
 /* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the
  * callback never runs inside http_retry_start(). */
 static int send_when_permitted(struct http_retry *retry, struct error **err)
@@ -168,7 +152,7 @@ static int send_when_permitted(struct http_retry *retry, struct error **err)
         (void)error_set_type(&retry->known_error, HTTP_RETRY_THROTTLED);
         return pause_for(retry, 0, err);
     }
-    return pause_for(retry, wait + jitter(retry, wait), err);
+    return pause_for(retry, wait, err);
 }
 
 /* The permit may be granted now. Without memory for a timer the request stays until its deadline. */
@@ -257,14 +241,19 @@ static bool start_retry(struct http_retry *retry, const struct http_reply *reply
                        now + (delay < RETRY_AFTER_MAX_MS ? delay : RETRY_AFTER_MAX_MS),
                        transport_random(network->transport));
     throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
+    uint64_t left = time_left(retry);
     bool last = retry->tries > retry->policy->max_retries && !(throttled && retry->policy->patient);
-    if (last || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
+    if (last || delay > RETRY_AFTER_MAX_MS || delay >= left)
         return false;
 
-    if (throttled)
-        throttle_queue(network->throttles, retry->scope, &retry->permit, now);
-    if (reply != NULL && reply->retry_after_ms >= 0)
-        delay += jitter(retry, delay);
+    uint64_t shared = throttled ? throttle_queue(network->throttles, retry->scope, &retry->permit, now) : 0;
+    if (shared >= left) /* another 429 asked for more */
+        return false;
+    if (shared > 0)
+        delay = shared;
+    else if (reply != NULL && reply->retry_after_ms >= 0)
+        delay += throttle_spread(delay, left - delay, retry->permit.gives_way,
+                                 transport_random(network->transport));
     log_warning(network->log, "request failed, retrying", LOG_STR("service", retry->service),
                 LOG_STR("host", retry->host), LOG_INT("status", reply != NULL ? reply->status : 0),
                 LOG_ERR(error), LOG_UINT("try", retry->tries), LOG_UINT("pauseMs", delay));
@@ -367,10 +356,10 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
         .max_response_bytes = request->max_response_bytes,
         .proxy = request->proxy,
         .policy = request->policy,
-        .deadline_ms = request->deadline_ms,
         .flow = request->flow,
         .permit = {.wake = on_permit,
                    .arg = retry,
+                   .deadline_ms = request->deadline_ms,
                    .gives_way = request->gives_way,
                    .since_ms =
                        request->since_ms != 0 ? request->since_ms : transport_now_ms(network->transport)},
@@ -388,13 +377,15 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
 
 void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
 {
-    if (deadline_ms > retry->deadline_ms)
-        retry->deadline_ms = deadline_ms;
+    if (deadline_ms > retry->permit.deadline_ms)
+        retry->permit.deadline_ms = deadline_ms;
 }
 
 void http_retry_hurry(struct http_retry *retry, uint64_t since_ms)
 {
     throttle_hurry(&retry->permit, since_ms);
+    if (retry->permit.state == PERMIT_QUEUED) /* its pause may be shorter now */
+        on_permit(retry);
 }
 
 uint64_t http_retry_sent_ms(const struct http_retry *retry)

@@ -67,13 +67,33 @@ static void enqueue(struct throttle_scope *scope, struct throttle_permit *permit
     permit->scope = scope;
 }
 
-void throttle_queue(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
-                    struct throttle_permit *permit, uint64_t now_ms)
+uint64_t throttle_spread(uint64_t pause_ms, uint64_t left_ms, bool gives_way, uint32_t random)
+{
+    uint64_t half = (pause_ms / 4 < THROTTLE_MAX_SPREAD_MS ? pause_ms / 4 : THROTTLE_MAX_SPREAD_MS) / 2;
+    uint64_t spread = (gives_way ? half : 0) + random % (half + 1);
+    return spread < left_ms / 2 ? spread : left_ms / 2;
+}
+
+/* What is left of the pause for this permit. It does not depend on when it asks. */
+static uint64_t pause_left(const struct throttle_scope *scope, const struct throttle_permit *permit,
+                           uint64_t now_ms)
+{
+    if (!scope->paused)
+        return 0;
+    uint64_t left = permit->deadline_ms > scope->until_ms ? permit->deadline_ms - scope->until_ms : 0;
+    uint64_t end = scope->until_ms + throttle_spread(scope->pause_ms, left, permit->gives_way, scope->random);
+    return end > now_ms ? end - now_ms : 0;
+}
+
+uint64_t throttle_queue(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
+                        struct throttle_permit *permit, uint64_t now_ms)
 {
     struct throttle_scope *scope = find(table, key);
+    uint64_t left = scope != NULL ? pause_left(scope, permit, now_ms) : 0;
 
-    if (scope != NULL && scope->until_ms > now_ms)
+    if (left > 0)
         enqueue(scope, permit);
+    return left;
 }
 
 void throttle_hurry(struct throttle_permit *permit, uint64_t since_ms)
@@ -100,8 +120,10 @@ uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST
         scope->doubles_below = THROTTLE_MAX_IN_FLIGHT + 1;
     if (permit->state != PERMIT_QUEUED)
         enqueue(scope, permit);
-    if (scope->until_ms > now_ms)
-        return scope->until_ms - now_ms;
+    uint64_t left = pause_left(scope, permit, now_ms);
+    if (left > 0)
+        return left;
+    scope->paused = false;
     if (!has_room(scope))
         return THROTTLE_QUEUED;
     if (scope->queue.next != &permit->link) {
@@ -191,8 +213,11 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA25
             former = THROTTLE_MAX_IN_FLIGHT;
         scope->doubles_below = former / 2;
     }
-    if (until_ms > scope->until_ms)
+    scope->paused = true;
+    if (until_ms > scope->until_ms) {
         scope->until_ms = until_ms;
+        scope->pause_ms = until_ms - now_ms;
+    }
 }
 
 unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])

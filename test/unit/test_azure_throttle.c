@@ -181,12 +181,71 @@ static void the_limit_doubles_up_to_half_of_what_was_too_much(void **state)
     assert_int_equal(respond(&table, key, 3, 4000 + THROTTLE_CALM_MS), 0); /* OPEN */
 }
 
+/* A pause of 10 s that ends at 11000: a second of spread, and 300 ms of it by chance. */
+static void all_requests_of_a_pause_have_its_spread(void **state)
+{
+    static const struct {
+        const char *what;
+        uint64_t now_ms, deadline_ms, end_ms;
+        bool gives_way;
+    } rows[] = {
+        {"the first", 1000, 60000, 11300, false},
+        {"a late one", 10990, 60000, 11300, false},
+        {"one after the pause", 11200, 60000, 11300, false},
+        {"a check, half a second later", 1000, 60000, 11800, true},
+        {"a late check", 11200, 60000, 11800, true},
+        {"the deadline is near", 1000, 11400, 11200, false},
+        {"the deadline is in the pause", 1000, 10000, 11000, false},
+    };
+    uint8_t key[DIGEST_SHA256_LEN] = {13};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct throttle_table table = {0};
+        struct client client = {.pass = {.deadline_ms = rows[i].deadline_ms, .gives_way = rows[i].gives_way}};
+        throttle_pause(&table, key, 1000, 11000, 501 + 300);
+        if (throttle_acquire(&table, key, &client.pass, rows[i].now_ms) != rows[i].end_ms - rows[i].now_ms)
+            fail_msg("%s", rows[i].what);
+        assert_int_equal(throttle_acquire(&table, key, &client.pass, rows[i].end_ms - 1), 1);
+        assert_int_equal(throttle_acquire(&table, key, &client.pass, rows[i].end_ms), 0);
+        throttle_release(&client.pass, THROTTLE_NO_RESPONSE);
+    }
+}
+
+/* Whoever comes first after a pause lets the longest wait go first, also if that one would come later. */
+static void a_pause_is_over_for_all_once_it_is_over_for_one(void **state)
+{
+    static struct throttle_table table;
+    struct client near = {.pass = {.since_ms = 20, .deadline_ms = 11400}};
+    struct client first = {.pass = {.since_ms = 10, .deadline_ms = 60000}};
+    struct client check = {.pass = {.gives_way = true, .deadline_ms = 60000}};
+    uint8_t key[DIGEST_SHA256_LEN] = {14};
+    struct client *const clients[] = {&near, &first, &check};
+    (void)state;
+    throttle_pause(&table, key, 1000, 11000, 501 + 300);
+    for (int i = 0; i < 3; i++) {
+        clients[i]->pass.wake = on_wake;
+        clients[i]->pass.arg = clients[i];
+        assert_true(throttle_queue(&table, key, &clients[i]->pass, 1000) > 0);
+    }
+    assert_true(throttle_acquire(&table, key, &near.pass, 11200) == THROTTLE_QUEUED);
+    assert_true(first.woken);
+    assert_int_equal(throttle_acquire(&table, key, &first.pass, 11200), 0);
+    throttle_release(&first.pass, THROTTLE_RESPONSE);
+    assert_true(near.woken && check.woken);
+    assert_int_equal(throttle_acquire(&table, key, &near.pass, 11200), 0);
+    assert_int_equal(throttle_acquire(&table, key, &check.pass, 11200), 0);
+    throttle_release(&near.pass, THROTTLE_NO_RESPONSE);
+    throttle_release(&check.pass, THROTTLE_NO_RESPONSE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_pause_one_goes_first_and_then_twice_as_many),
         cmocka_unit_test(rotation_checks_give_way_to_new_pods),
         cmocka_unit_test(the_longest_wait_goes_first),
+        cmocka_unit_test(all_requests_of_a_pause_have_its_spread),
+        cmocka_unit_test(a_pause_is_over_for_all_once_it_is_over_for_one),
         cmocka_unit_test(the_limit_doubles_up_to_half_of_what_was_too_much),
         cmocka_unit_test(a_woken_request_that_ends_makes_room_for_the_next),
     };

@@ -156,6 +156,67 @@ static void the_volume_that_waits_for_the_longest_goes_first(void **state)
     mount_cancel(&later);
 }
 
+/* Retry-After is 10 s, and the fake's random number the spread in milliseconds. */
+static void requests_that_come_late_in_a_pause_wait_for_its_spread(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *pod, *objects;
+    } rows[] = {
+        {0, "first", "array:\n - '{objectName: c, objectType: secret}'\n"},
+        {5000, "later", "array:\n - '{objectName: d, objectType: secret}'\n"},
+        {9900, "late", "array:\n - '{objectName: e, objectType: secret}'\n"},
+        {10050, "latest", "array:\n - '{objectName: f, objectType: secret}'\n"},
+    };
+    struct mount *mounts[ARRAY_SIZE(rows)];
+    struct fixture *fixture = *state;
+
+    fixture->fake.respond = respond_once;
+    fixture->fake.now_ms += 1000;
+    uint64_t since = fixture->fake.now_ms;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        asked[0] = '\0';
+        let_pass(fixture, since + rows[i].ms - fixture->fake.now_ms);
+        name_pod(fixture, rows[i].pod, rows[i].objects);
+        mounts[i] = begin(fixture, false, CALL_MS);
+        fake_run(&fixture->fake, fixture->fake.now_ms);
+        assert_string_equal(asked, i == 0 ? "c" : "");
+    }
+    uint64_t end = since + 10000 + fake_random(NULL);
+    fake_run(&fixture->fake, end - 1);
+    assert_string_equal(asked, "");
+    fake_run(&fixture->fake, end);
+    assert_string_equal(asked, "c");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        mount_cancel(&mounts[i]);
+}
+
+static void a_new_pod_that_joins_a_rotation_check_does_not_wait_for_its_half(void **state)
+{
+    static const char *const of_first = "array:\n - '{objectName: c, objectType: secret}'\n";
+    static const char *const of_check = "array:\n - '{objectName: d, objectType: secret}'\n";
+    struct fixture *fixture = *state;
+
+    fixture->fake.respond = respond_once;
+    fixture->fake.now_ms += 1000;
+    uint64_t end = fixture->fake.now_ms + 10000 + fake_random(NULL);
+    name_pod(fixture, "first", of_first);
+    struct mount *first = begin(fixture, false, CALL_MS);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    name_pod(fixture, "check", of_check);
+    struct mount *check = begin(fixture, true, CALL_MS);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    mount_cancel(&first);
+    name_pod(fixture, "joins", of_check);
+    struct mount *joins = begin(fixture, false, CALL_MS);
+    fake_run(&fixture->fake, end - 1);
+    assert_string_equal(asked, "c");
+    fake_run(&fixture->fake, end);
+    assert_string_equal(asked, "d");
+    mount_cancel(&check);
+    mount_cancel(&joins);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +225,8 @@ int main(void)
         CASE(a_volume_that_comes_back_too_late_reads_again),
         CASE(a_limit_of_ours_is_no_throttling),
         CASE(the_volume_that_waits_for_the_longest_goes_first),
+        CASE(a_new_pod_that_joins_a_rotation_check_does_not_wait_for_its_half),
+        CASE(requests_that_come_late_in_a_pause_wait_for_its_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

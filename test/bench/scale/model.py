@@ -126,7 +126,7 @@ class Service:
 class Scope:
     """throttle.h"""
 
-    __slots__ = ("limit", "in_flight", "woken", "doubles_below", "responses", "consecutive", "until", "random", "queue", "rules")
+    __slots__ = ("limit", "in_flight", "woken", "doubles_below", "responses", "consecutive", "paused", "pause_s", "until", "random", "queue", "rules")
 
     def __init__(self, rules):
         self.rules = rules
@@ -134,8 +134,9 @@ class Scope:
         self.in_flight = self.woken = 0
         self.doubles_below = self.responses = 0
         self.consecutive = 0
-        self.until = 0.0
-        self.random = None  # of the pause; None: each request has its own
+        self.paused = False
+        self.pause_s = self.until = 0.0
+        self.random = None  # of the pause: its spread
         self.queue = []
 
     def enqueue(self, request):
@@ -143,6 +144,21 @@ class Scope:
         request.place = (rules.first_before_checks and not request.first, (request.since, request.number) if rules.oldest_first else (0, 0))
         bisect.insort(self.queue, request, key=lambda queued: queued.place)
         request.permit = "queued"
+
+    def hurry(self, request, since):
+        """A new pod waits for it, too."""
+        request.first, request.since = True, min(request.since, since)
+        if request.permit == "queued" and self.rules.first_before_checks:
+            self.queue.remove(request)
+            self.enqueue(request)
+            request.wait(0)
+
+    def pause_left(self, request, now):
+        if not self.rules.oldest_first:
+            return max(0, self.until - now)
+        if not self.paused:
+            return 0
+        return max(0, self.until + request.spread(self.pause_s, request.deadline - self.until, self.random) - now)
 
     def has_room(self):
         return self.in_flight + self.woken < self.limit
@@ -156,12 +172,14 @@ class Scope:
             request.permit = None
         if now >= self.until + CALM_S:
             self.doubles_below = MAX_IN_FLIGHT + 1
-        if self.until > now and not self.rules.oldest_first:
-            return self.until - now
+        left = self.pause_left(request, now)
+        if left > 0 and not self.rules.oldest_first:
+            return left + request.spread(left, request.deadline - self.until, request.model.random.random())
         if request.permit != "queued":
             self.enqueue(request)
-        if self.until > now:
-            return self.until - now
+        if left > 0:
+            return left
+        self.paused = False
         if not self.has_room():
             return None
         if self.queue[0] is not request and self.rules.oldest_first:
@@ -216,8 +234,10 @@ class Scope:
         if self.until <= now:
             self.consecutive += 1
             self.doubles_below = (former if 0 < former <= MAX_IN_FLIGHT else MAX_IN_FLIGHT) // 2
-            self.random = random if self.rules.oldest_first else None
-        self.until = max(self.until, until)
+            self.random = random
+        self.paused = True
+        if until > self.until:
+            self.until, self.pause_s = until, until - now
 
 
 class Request:
@@ -253,14 +273,13 @@ class Request:
         else:
             self.send()
 
-    def jitter(self, pause):
-        left = max(0, self.deadline - self.model.env.now)
+    def spread(self, pause, left, random):
         spread = min(pause / 4, 1)
-        spread = min(spread, (left - pause) / 2 if left > pause else 0)
-        random = self.scope.random if self.permit is not None and self.scope.random is not None else self.model.random.random()
         if self.model.rules.first_before_checks:  # the checks come a little later
-            return random * spread / 2 + (0 if self.first else spread / 2)
-        return random * spread
+            spread = random * spread / 2 + (0 if self.first else spread / 2)
+        else:
+            spread *= random
+        return max(0, min(spread, left / 2))
 
     def send(self):
         now = self.model.env.now
@@ -276,7 +295,7 @@ class Request:
             self.end(False, throttled=True)
         elif wait > 0:
             self.throttled = True
-            self.wait(wait + self.jitter(wait))
+            self.wait(wait)
         else:
             self.sent = now
             self.tries += 1
@@ -304,10 +323,15 @@ class Request:
         if limited or delay > RETRY_AFTER_MAX_S or delay >= left:
             self.end(False, throttled=status == 429)
             return
-        if status == 429 and self.model.rules.oldest_first:
+        shared = self.scope.pause_left(self, now) if status == 429 and self.model.rules.oldest_first else 0
+        if shared >= left:
+            self.end(False, throttled=True)
+            return
+        if shared > 0:
             self.scope.enqueue(self)
-        if retry_after is not None:
-            delay += self.jitter(delay)
+            delay = shared
+        elif retry_after is not None:
+            delay += self.spread(delay, left - delay, self.model.random.random())
         self.wait(delay)
 
     def end(self, good, sent=None, throttled=False):
@@ -370,7 +394,7 @@ class Mount:
             else:
                 request.deadline = max(request.deadline, self.deadline)
                 if first:
-                    request.first, request.since = True, min(request.since, waits_since)
+                    request.scope.hurry(request, waits_since)
                 request.waiters.append(self)
         if self.missing == 0:
             self.finish()

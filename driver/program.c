@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 
 #include "common/kube/kube_config_load.h"
 #include "common/process/memory_lock.h"
@@ -22,6 +23,10 @@ enum {
     DRAIN_RECORDS_MS = 2 * 1000,
     /* Only root may speak to the driver: it mounts. */
     SOCKET_MODE = 0700,
+    /* At a time; more get an error. A call whose connection waits to be accepted gets no response before its
+     * deadline, and waits for the calls of all providers. */
+    CALLS_MAX = 1024,
+    CONNECTIONS_MIN = 256,
 };
 
 /* --- HTTP --- */
@@ -176,9 +181,22 @@ static int listen_csi(struct program *program, struct error **err)
     return 0;
 }
 
+/* A kubelet opens a connection for each call. Half of the descriptors are left for what the calls open. */
+static unsigned max_connections(void)
+{
+    struct rlimit files = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur / 2 > CALLS_MAX)
+        return CALLS_MAX;
+    return files.rlim_cur / 2 > CONNECTIONS_MIN ? (unsigned)(files.rlim_cur / 2) : CONNECTIONS_MIN;
+}
+
 static int start_csi(struct program *program, struct error **err)
 {
     const struct grpc_server_config config = {.log = program->log,
+                                              .max_calls = CALLS_MAX,
+                                              .max_connections = max_connections(),
                                               .observer = on_call_served,
                                               .observer_arg = program,
                                               .socket_observer = on_csi_socket,

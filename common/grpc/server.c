@@ -13,7 +13,7 @@
 #include "common/grpc/socket_watch.h"
 
 enum { MAX_REQUEST_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
-enum { MAX_CALLS = 1024, MAX_CONNECTIONS = 256, MAX_STREAMS = 256 };
+enum { MAX_CALLS = 1024, MAX_CONNECTIONS = 256 };
 enum { WRITE_TIMEOUT_MS = 60000 };
 /* A client sends its SETTINGS with the first bytes; grpc-go gives a server 20 s. */
 enum { HANDSHAKE_TIMEOUT_MS = 20000 };
@@ -62,7 +62,7 @@ static void fill_config(struct grpc_server_config *config)
     if (config->max_connections == 0)
         config->max_connections = MAX_CONNECTIONS;
     if (config->max_streams == 0)
-        config->max_streams = MAX_STREAMS;
+        config->max_streams = config->max_calls;
     if (config->write_timeout_ms == 0)
         config->write_timeout_ms = WRITE_TIMEOUT_MS;
 }

@@ -70,7 +70,8 @@ struct grpc_server_config {
     unsigned max_calls;       /* handlers running at once, over all connections; more get
                                  RESOURCE_EXHAUSTED; 0 = 1024 */
     unsigned max_connections; /* 0 = 256; further ones wait in the listen queue */
-    unsigned max_streams;     /* announced MAX_CONCURRENT_STREAMS per connection; 0 = 256 */
+    unsigned max_streams;     /* announced MAX_CONCURRENT_STREAMS per connection; 0 = max_calls: a call that
+                                 waits in the client for a stream knows only that its time is over */
     uint64_t
         idle_timeout_ms; /* a connection without any stream for so long is closed gracefully; 0 = never */
     uint64_t write_timeout_ms; /* a connection whose queued output does not move for so long is dropped; 0 =

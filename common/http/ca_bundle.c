@@ -43,6 +43,7 @@ struct ca_bundle {
     char *dirs;                 /* "" = none */
     unsigned reads;             /* of the bundle file so far */
     struct stat seen;           /* the bundle file when it was read */
+    uint64_t checked_ms;        /* when `seen` was */
     struct memory_file all;     /* bundle and directories; fd -1: the directories add nothing */
     struct memory_file retired; /* the former one: a connection that is being made may still read it */
     struct extra extras[CA_BUNDLE_MAX_EXTRA];
@@ -289,7 +290,8 @@ static void node_read(struct ca_bundle *bundle, bool again)
     free(seen.hex);
 }
 
-static const char *node_path(struct ca_bundle *bundle)
+/* Reads the bundle if it was not read yet, and again if it has changed. */
+static void node_refresh(struct ca_bundle *bundle)
 {
     struct stat now = {0};
     bool there = *bundle->file != '\0' && stat(bundle->file, &now) == 0;
@@ -300,6 +302,13 @@ static const char *node_path(struct ca_bundle *bundle)
         bundle->reads++;
         node_read(bundle, changed);
     }
+}
+
+static const char *node_path(struct ca_bundle *bundle, uint64_t now_ms)
+{
+    if (bundle->reads == 0 || bundle->checked_ms != now_ms)
+        node_refresh(bundle);
+    bundle->checked_ms = now_ms;
     if (bundle->all.fd != -1)
         return bundle->all.path;
     return *bundle->file != '\0' ? bundle->file : NULL;
@@ -331,12 +340,12 @@ static int extra_make(struct ca_bundle *bundle, const char *name, const struct s
     return 0;
 }
 
-const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct error **err)
+const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, uint64_t now_ms, struct error **err)
 {
     struct stat st;
     struct extra *slot = NULL;
 
-    const char *node = node_path(bundle); /* for a change of it, too */
+    const char *node = node_path(bundle, now_ms); /* for a change of it, too */
     if (extra == NULL)
         return node;
     if (stat(extra, &st) == -1) {

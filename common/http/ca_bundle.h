@@ -11,10 +11,12 @@
  * bundle and additions are put together in a memory file, and libcurl gets its path below /proc/self/fd: it
  * parses and caches that like any other file, with every TLS back end. The directories are read once, at the
  * first use; the bundle (and with it the directories) and an additional file are read again when the file has
- * changed.
+ * changed. The requests of a mount begin together: the bundle is inspected once a millisecond.
  */
 #ifndef COMMON_HTTP_CA_BUNDLE_H
 #define COMMON_HTTP_CA_BUNDLE_H
+
+#include <stdint.h>
 
 #include "common/base/error.h"
 
@@ -33,10 +35,10 @@ struct ca_bundle *ca_bundle_create(const char *file, const char *dirs);
 /* Accepts NULL. */
 void ca_bundle_destroy(struct ca_bundle *bundle);
 
-/* The path to give to libcurl; with `extra` also the certificates of that PEM file. Valid until control
- * returns to the loop. NULL: this system has no CA certificates (no `extra`), or, with err set
- * (FAILED_PRECONDITION), `extra` cannot be read or holds no certificate. Blocks for the time of reading local
- * files. */
-const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct error **err);
+/* The path to give to libcurl; with `extra` also the certificates of that PEM file. `now_ms`: loop time.
+ * Valid until control returns to the loop. NULL: this system has no CA certificates (no `extra`), or, with
+ * err set (FAILED_PRECONDITION), `extra` cannot be read or holds no certificate. Blocks for the time of
+ * reading local files. */
+const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, uint64_t now_ms, struct error **err);
 
 #endif

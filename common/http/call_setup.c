@@ -290,21 +290,22 @@ static int set_route(struct http_call *call, const struct http_request *request,
 static int set_trust(struct http_call *call, const struct http_request *request, bool *ok, struct error **err)
 {
     const struct http_client *client = call->client;
+    uint64_t now = uv_now(client->loop);
     struct trust_source source = {.file = request->ca_file};
     if (request->ca_blob != NULL) {
         source = (struct trust_source){.blob = request->ca_blob, .blob_len = request->ca_blob_len};
     } else if (source.file == NULL && call->target.tls) {
-        source.file = ca_bundle_path(client->ca_bundle, request->extra_ca_file, err);
+        source.file = ca_bundle_path(client->ca_bundle, request->extra_ca_file, now, err);
         if (source.file == NULL && request->extra_ca_file != NULL)
             return -1;
     }
     if (call->target.tls && !request->insecure_skip_verify &&
-        trust_apply(client->trusts, call->easy, &source, call->target.tls_proxy, &call->trust, err) < 0)
+        trust_apply(client->trusts, call->easy, &source, call->target.tls_proxy, now, &call->trust, err) < 0)
         return -1;
     if (call->target.proxied) /* for an https proxy: the node's CAs, and the additional ones */
         set_optional_ptr(call, CURLOPT_PROXY_CAINFO,
                          request->extra_ca_file != NULL ? source.file
-                                                        : ca_bundle_path(client->ca_bundle, NULL, NULL));
+                                                        : ca_bundle_path(client->ca_bundle, NULL, now, NULL));
     set_optional_ptr(call, CURLOPT_PROXY_CAPATH, NULL);
     set_long(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2, ok);
     set_long(call, CURLOPT_SSL_VERIFYPEER, request->insecure_skip_verify ? 0L : 1L, ok);

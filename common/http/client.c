@@ -426,7 +426,7 @@ no_memory:
 
 const char *http_client_ca_file(const struct http_client *client)
 {
-    return ca_bundle_path(client->ca_bundle, /* extra= */ NULL, NULL);
+    return ca_bundle_path(client->ca_bundle, /* extra= */ NULL, uv_now(client->loop), NULL);
 }
 
 void http_client_destroy(struct http_client *client)

@@ -58,6 +58,7 @@ struct bundle {
     /* Of a source that is a file alone, as most are: what `name` says, to be compared without writing it. */
     char *file; /* NULL: another source */
     struct stat status;
+    uint64_t checked_ms; /* when the file had that status; loop time */
 };
 
 struct trust_store {
@@ -232,14 +233,27 @@ static struct bundle *find_or_load(struct trust_store *store, const struct trust
     return bundle != NULL ? bundle : load(store, buffer_str(&name), source, err);
 }
 
+/* The bundle that was used last, if it is of this file and was found to be up to date in this millisecond. */
+static struct bundle *find_checked(const struct trust_store *store, const char *file, uint64_t now_ms)
+{
+    if (list_empty(&store->kept))
+        return NULL;
+    struct bundle *last = container_of(store->kept.next, struct bundle, link);
+    return last->file != NULL && last->checked_ms == now_ms && strcmp(last->file, file) == 0 ? last : NULL;
+}
+
 /* The bundle of the source in its present state. The state of a file is asked for before the file is read. */
 static struct bundle *get_bundle(struct trust_store *store, const struct trust_source *source,
-                                 struct error **err)
+                                 uint64_t now_ms, struct error **err)
 {
     struct stat status;
-    bool is_file = source->blob == NULL && source->directory == NULL && source->file != NULL &&
-                   stat(source->file, &status) == 0;
-    struct bundle *bundle = is_file ? find_file(store, source->file, &status) : NULL;
+    bool may_be_file = source->blob == NULL && source->directory == NULL && source->file != NULL;
+    struct bundle *bundle = may_be_file ? find_checked(store, source->file, now_ms) : NULL;
+    if (bundle != NULL)
+        return bundle;
+
+    bool is_file = may_be_file && stat(source->file, &status) == 0;
+    bundle = is_file ? find_file(store, source->file, &status) : NULL;
 
     if (bundle == NULL)
         bundle = find_or_load(store, source, err);
@@ -251,13 +265,14 @@ static struct bundle *get_bundle(struct trust_store *store, const struct trust_s
         bundle->file = strdup(source->file); /* without memory it goes by its name */
         bundle->status = status;
     }
+    bundle->checked_ms = now_ms;
     return bundle;
 }
 
 static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
-                      struct trust *trust, struct error **err)
+                      struct trust *trust, uint64_t now_ms, struct error **err)
 {
-    struct bundle *bundle = get_bundle(store, source, err);
+    struct bundle *bundle = get_bundle(store, source, now_ms, err);
 
     if (bundle == NULL)
         return -1;
@@ -296,10 +311,11 @@ static void bundle_release(struct bundle *bundle)
 }
 
 static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
-                      struct trust *trust, struct error **err)
+                      struct trust *trust, uint64_t now_ms, struct error **err)
 {
     (void)store;
     (void)trust;
+    (void)now_ms;
     return leave_to_curl(easy, source, err);
 }
 
@@ -349,14 +365,15 @@ void trust_release(struct trust *trust)
 }
 
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
-                struct trust **ret_trust, struct error **err)
+                uint64_t now_ms, struct trust **ret_trust, struct error **err)
 {
     struct trust *trust = calloc(1, sizeof(*trust));
 
     *ret_trust = trust;
     if (trust == NULL)
         return error_no_memory(err, "CA certificates");
-    if ((tls_proxy ? leave_to_curl(easy, source, err) : use_bundle(store, easy, source, trust, err)) < 0)
+    if ((tls_proxy ? leave_to_curl(easy, source, err) : use_bundle(store, easy, source, trust, now_ms, err)) <
+        0)
         return -1;
     if (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_config) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust) != CURLE_OK)

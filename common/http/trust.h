@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/error.h"
 
@@ -36,10 +37,11 @@ struct trust_store *trust_store_create(void);
 
 /* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy
  * that has other CAs; bundles are then left to curl, which does not say for which handshake it exposes a
- * configuration. Sets *ret_trust, to be released after the transfer's end. Errors: a bundle that cannot be
- * read or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
+ * configuration. `now_ms`: loop time; a file is inspected once a millisecond. Sets *ret_trust, to be released
+ * after the transfer's end. Errors: a bundle that cannot be read or holds no certificate (UNAVAILABLE),
+ * INTERNAL when libcurl lacks an option. */
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
-                struct trust **ret_trust, struct error **err);
+                uint64_t now_ms, struct trust **ret_trust, struct error **err);
 
 /* What server_certificate.h found wrong with the certificate of the last handshake; NULL: nothing, or
  * `trust` is NULL. Borrowed. */

@@ -107,11 +107,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct ca_bundle *ca = ca_bundle_create(bundle_path, other_directory);
     EXPECT(ca != NULL);
-    const char *path = ca_bundle_path(ca, /* extra= */ NULL, NULL);
+    const char *path = ca_bundle_path(ca, /* extra= */ NULL, /* now_ms= */ 0, NULL);
     if (path != NULL)
         check_made(path, files);
     for (int i = 0; i < 2; i++) { /* the second time it is known */
-        path = ca_bundle_path(ca, extra_path, i == 0 ? &error : NULL);
+        path = ca_bundle_path(ca, extra_path, (uint64_t)i, i == 0 ? &error : NULL);
         EXPECT(i != 0 || (path == NULL) == (error != NULL));
         if (path != NULL)
             check_made(path, files);

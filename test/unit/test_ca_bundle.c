@@ -75,6 +75,13 @@ static const char *bodies(const char *file)
     return text;
 }
 
+/* Each call is in another millisecond. */
+static uint64_t later(void)
+{
+    static uint64_t now_ms;
+    return ++now_ms;
+}
+
 static struct ca_bundle *make(const char *dirs)
 {
     char file[512];
@@ -88,7 +95,7 @@ static void a_bundle_alone_is_used_as_it_is(void **state)
 {
     (void)state;
     struct ca_bundle *bundle = make("");
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
     ca_bundle_destroy(bundle);
 }
 
@@ -101,7 +108,7 @@ static void directories_that_add_nothing_change_nothing(void **state)
     put("one/README", "no certificate");
     (void)snprintf(dirs, sizeof(dirs), "%s", at("one"));
     struct ca_bundle *bundle = make(dirs);
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
     ca_bundle_destroy(bundle);
 }
 
@@ -116,7 +123,7 @@ static void directories_add_missing_certificates_under_any_name_and_once(void **
     assert_int_equal(symlink("y.crt", at("two/12345678.0")), 0);
     (void)snprintf(dirs, sizeof(dirs), "%s/one:/no/such/directory::%s/two", root, root);
     struct ca_bundle *bundle = make(dirs);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "AAAA BBBB CCCC DDDD ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "AAAA BBBB CCCC DDDD ");
     ca_bundle_destroy(bundle);
 }
 
@@ -125,13 +132,13 @@ static void the_environment_decides_when_nothing_is_given(void **state)
     (void)state;
     setenv("SSL_CERT_FILE", at("bundle.pem"), 1);
     struct ca_bundle *bundle = ca_bundle_create(NULL, NULL);
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL),
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL),
                         at("bundle.pem")); /* not the system's directories */
     ca_bundle_destroy(bundle);
     put("two/x.crt", CERTIFICATE("CCCC"));
     setenv("SSL_CERT_DIR", at("two"), 1);
     bundle = ca_bundle_create(NULL, NULL);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "AAAA BBBB CCCC ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "AAAA BBBB CCCC ");
     ca_bundle_destroy(bundle);
 }
 
@@ -142,20 +149,20 @@ static void an_additional_file_is_trusted_besides_and_read_again_when_it_changes
     char extra[512];
     (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
     put("extra.crt", CERTIFICATE("EEEE") CERTIFICATE("AAAA"));
-    const char *first = ca_bundle_path(bundle, extra, NULL);
+    const char *first = ca_bundle_path(bundle, extra, later(), NULL);
     assert_string_equal(bodies(first), "EEEE AAAA BBBB ");
-    assert_ptr_equal(ca_bundle_path(bundle, extra, NULL), first);
+    assert_ptr_equal(ca_bundle_path(bundle, extra, later(), NULL), first);
     char before[64];
     (void)snprintf(before, sizeof(before), "%s", first);
     put("new.crt", CERTIFICATE("FFFF"));
     char new_name[512];
     (void)snprintf(new_name, sizeof(new_name), "%s", at("new.crt"));
     assert_int_equal(rename(new_name, extra), 0);
-    const char *second = ca_bundle_path(bundle, extra, NULL);
+    const char *second = ca_bundle_path(bundle, extra, later(), NULL);
     assert_string_equal(bodies(second), "FFFF AAAA BBBB ");
     assert_string_not_equal(second, before); /* libcurl caches by path */
     assert_string_equal(bodies(before), "EEEE AAAA BBBB ");
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
     ca_bundle_destroy(bundle);
 }
 
@@ -175,18 +182,30 @@ static void a_bundle_that_changes_is_read_again_under_another_path(void **state)
     char before[64];
     (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
     put("extra.crt", CERTIFICATE("EEEE"));
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
-    assert_string_equal(bodies(ca_bundle_path(bundle, extra, NULL)), "EEEE AAAA BBBB ");
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), "EEEE AAAA BBBB ");
     replace_bundle(CERTIFICATE("CCCC"));
-    (void)snprintf(before, sizeof(before), "%s", ca_bundle_path(bundle, NULL, NULL));
+    (void)snprintf(before, sizeof(before), "%s", ca_bundle_path(bundle, NULL, later(), NULL));
     assert_string_not_equal(before, at("bundle.pem")); /* libcurl caches by path */
     assert_string_equal(bodies(before), "CCCC ");
-    assert_string_equal(bodies(ca_bundle_path(bundle, extra, NULL)), "EEEE CCCC ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), "EEEE CCCC ");
     replace_bundle("half a file\n");
-    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), before);
+    assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), before);
     replace_bundle(CERTIFICATE("DDDD"));
-    assert_string_not_equal(ca_bundle_path(bundle, NULL, NULL), before);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "DDDD ");
+    assert_string_not_equal(ca_bundle_path(bundle, NULL, later(), NULL), before);
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "DDDD ");
+    ca_bundle_destroy(bundle);
+}
+
+static void a_bundle_is_inspected_once_for_the_requests_of_a_millisecond(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    uint64_t now_ms = later();
+    assert_string_equal(ca_bundle_path(bundle, NULL, now_ms, NULL), at("bundle.pem"));
+    replace_bundle(CERTIFICATE("CCCC"));
+    assert_string_equal(ca_bundle_path(bundle, NULL, now_ms, NULL), at("bundle.pem"));
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "CCCC ");
     ca_bundle_destroy(bundle);
 }
 
@@ -196,11 +215,11 @@ static void an_additional_file_without_certificates_is_an_error(void **state)
     struct ca_bundle *bundle = make("");
     struct error *error = NULL;
     put("empty.crt", "nothing\n");
-    assert_null(ca_bundle_path(bundle, at("empty.crt"), &error));
+    assert_null(ca_bundle_path(bundle, at("empty.crt"), later(), &error));
     assert_non_null(strstr(error_message(error), "holds no certificate"));
     error_free(error);
     error = NULL;
-    assert_null(ca_bundle_path(bundle, at("missing.crt"), &error));
+    assert_null(ca_bundle_path(bundle, at("missing.crt"), later(), &error));
     assert_non_null(strstr(error_message(error), "missing.crt"));
     error_free(error);
     ca_bundle_destroy(bundle);
@@ -214,7 +233,7 @@ static void many_additional_files_take_turns(void **state)
         char name[32];
         (void)snprintf(name, sizeof(name), "x%d.crt", round % 12);
         put(name, CERTIFICATE("EEEE"));
-        assert_string_equal(bodies(ca_bundle_path(bundle, at(name), NULL)), "EEEE AAAA BBBB ");
+        assert_string_equal(bodies(ca_bundle_path(bundle, at(name), later(), NULL)), "EEEE AAAA BBBB ");
     }
     ca_bundle_destroy(bundle);
 }
@@ -229,6 +248,7 @@ int main(void)
         CASE(the_environment_decides_when_nothing_is_given),
         CASE(an_additional_file_is_trusted_besides_and_read_again_when_it_changes),
         CASE(a_bundle_that_changes_is_read_again_under_another_path),
+        CASE(a_bundle_is_inspected_once_for_the_requests_of_a_millisecond),
         CASE(an_additional_file_without_certificates_is_an_error),
         CASE(many_additional_files_take_turns),
     };

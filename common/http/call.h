@@ -182,6 +182,7 @@ void http_call_arm_timer(struct http_call *call);
 int http_socket_made(void *call, curl_socket_t fd, curlsocktype purpose);
 int http_socket_close(void *client, curl_socket_t fd);
 void http_socket_heard(void *client, curl_socket_t fd);
+bool http_socket_keeps(void *client, curl_socket_t fd);
 int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port);
 
 /* --- client.c: curl's callbacks, installed by call_setup.c --- */

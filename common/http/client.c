@@ -408,6 +408,7 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
         .max_connections = config->max_connections != 0 ? config->max_connections : DEFAULT_CONNECTIONS,
         .after = client_after_curl,
         .heard = http_socket_heard,
+        .keeps = http_socket_keeps,
         .arg = client,
     };
     if (!ok)

@@ -14,13 +14,16 @@ struct curl_loop {
     CURLM *multi;             /* NULL while idle */
     struct loop_timer *timer; /* curl's own timeouts */
     struct loop_timer *idle;  /* drops the multi handle; does not keep the loop alive */
+    struct list kept;         /* socket_watch.kept */
     unsigned n_easy;          /* handles added */
     bool inside;
 };
 
-/* One per socket that curl wants watched. */
+/* One per socket that curl wants watched, or wanted to until its last request ended. */
 struct socket_watch {
+    struct list kept; /* in the loop's `kept` while curl does not want it watched, otherwise in none */
     uv_poll_t poll;
+    int events; /* that libuv waits for */
     curl_socket_t fd;
     struct curl_loop *cl;
 };
@@ -45,10 +48,17 @@ static void run(struct curl_loop *cl, curl_socket_t fd, int events)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    const struct socket_watch *watch = poll->data;
+    struct socket_watch *watch = poll->data;
     int flags = 0;
-    if (status < 0) /* libuv hides the reason; the read or write that curl then tries finds it */
+    if (status < 0) { /* libuv hides the reason; the read or write that curl then tries finds it */
+        watch->events = 0;
         flags = CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT;
+    }
+    if (!list_empty(&watch->kept)) { /* curl finds out before it uses the connection again */
+        (void)uv_poll_stop(poll);
+        watch->events = 0;
+        return;
+    }
     if (events & UV_READABLE) {
         flags |= CURL_CSELECT_IN;
         if (watch->cl->config.heard != NULL)
@@ -59,11 +69,64 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     run(watch->cl, watch->fd, flags);
 }
 
+/* Also with the same events, uv_poll_start() takes the socket out of epoll and adds it again. */
+static int watch_for(struct socket_watch *watch, int events)
+{
+    if (watch->events == events)
+        return 0;
+    int ret = uv_poll_start(&watch->poll, events, on_poll);
+    watch->events = ret == 0 ? events : 0;
+    return ret;
+}
+
+static void watch_close(struct socket_watch *watch)
+{
+    list_remove(&watch->kept);
+    (void)uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}
+
+/* For the next request on the connection. Until then it does not keep the loop alive. */
+static void watch_keep(struct socket_watch *watch)
+{
+    list_insert_before(watch->cl->kept.next, &watch->kept);
+    uv_unref((uv_handle_t *)&watch->poll);
+}
+
+static struct socket_watch *find_kept(const struct curl_loop *cl, curl_socket_t fd)
+{
+    for (struct list *link = cl->kept.next; link != &cl->kept; link = link->next) {
+        struct socket_watch *watch = container_of(link, struct socket_watch, kept);
+        if (watch->fd == fd)
+            return watch;
+    }
+    return NULL;
+}
+
+static struct socket_watch *take_kept(struct curl_loop *cl, curl_socket_t fd)
+{
+    struct socket_watch *watch = find_kept(cl, fd);
+    if (watch == NULL)
+        return NULL;
+    list_remove(&watch->kept);
+    uv_ref((uv_handle_t *)&watch->poll);
+    (void)curl_multi_assign(cl->multi, fd, watch);
+    return watch;
+}
+
+void curl_loop_forget(struct curl_loop *cl, curl_socket_t fd)
+{
+    struct socket_watch *watch = find_kept(cl, fd);
+    if (watch != NULL)
+        watch_close(watch);
+}
+
 static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
 {
     struct socket_watch *watch = calloc(1, sizeof(*watch));
     if (watch == NULL)
         return NULL;
+    list_init(&watch->kept);
     watch->fd = fd;
     watch->cl = cl;
     if (uv_poll_init_socket(cl->loop, &watch->poll, fd) != 0) {
@@ -85,8 +148,9 @@ static void note_connected(CURL *easy)
         call->tcp_connected = true;
 }
 
-/* curl wants a socket watched, or no longer. It closes the socket right after CURL_POLL_REMOVE, and the
- * number may come back at once as another socket: the watch is closed here and now and never used again. */
+/* curl wants a socket watched, or no longer. It may close the socket right after CURL_POLL_REMOVE, and the
+ * number may come back at once as another socket: the watch is closed here and now and never used again, but
+ * for a socket of which the owner learns when it is closed. */
 static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *socket_arg)
 {
     struct curl_loop *cl = arg;
@@ -94,12 +158,16 @@ static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *
 
     if (action == CURL_POLL_REMOVE) {
         if (watch != NULL) {
-            (void)uv_poll_stop(&watch->poll);
-            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
             (void)curl_multi_assign(cl->multi, fd, NULL);
+            if (cl->config.keeps != NULL && cl->config.keeps(cl->config.arg, fd))
+                watch_keep(watch);
+            else
+                watch_close(watch);
         }
         return 0;
     }
+    if (watch == NULL)
+        watch = take_kept(cl, fd);
     if (watch == NULL)
         watch = watch_create(cl, fd);
     if (watch == NULL)
@@ -107,7 +175,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *
     if ((action & CURL_POLL_IN) != 0)
         note_connected(easy);
     int events = (action & CURL_POLL_IN ? UV_READABLE : 0) | (action & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
+    return watch_for(watch, events) == 0 ? 0 : -1;
 }
 
 static void on_timer(void *arg)
@@ -133,6 +201,7 @@ static void drop_multi(struct curl_loop *cl)
     if (multi == NULL)
         return;
     (void)curl_multi_cleanup(multi); /* calls on_socket() for the sockets it closes */
+    assert(list_empty(&cl->kept));
     cl->multi = NULL;
     loop_timer_stop(cl->timer);
     secret_cache_trim(); /* what transfers used */
@@ -174,6 +243,7 @@ struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_confi
     }
     cl->loop = loop;
     cl->config = *config;
+    list_init(&cl->kept);
     if (cl->config.idle_ms == 0)
         cl->config.idle_ms = CURL_LOOP_IDLE_MS;
     cl->timer = loop_timer_create(loop, on_timer, cl, err);

@@ -30,6 +30,9 @@ struct curl_loop_config {
     uint64_t idle_ms;         /* 0 = CURL_LOOP_IDLE_MS */
     void (*after)(void *arg);
     void (*heard)(void *arg, curl_socket_t fd); /* bytes have come, and are about to be read; may be NULL */
+    /* Whether curl_loop_forget() will be called before this socket, on which no request is any more, is
+     * closed. Its next request then needs no system calls to wait for it. May be NULL: no. */
+    bool (*keeps)(void *arg, curl_socket_t fd);
     void *arg;
 };
 
@@ -44,6 +47,9 @@ void curl_loop_remove(struct curl_loop *cl, CURL *easy);
 
 /* The next finished handle (still added), or NULL. */
 CURL *curl_loop_next_done(struct curl_loop *cl, CURLcode *ret_result);
+
+/* A socket is about to be closed, or is another one than before. */
+void curl_loop_forget(struct curl_loop *cl, curl_socket_t fd);
 
 /* True while one of curl's callbacks is on the stack. */
 bool curl_loop_inside(const struct curl_loop *cl);

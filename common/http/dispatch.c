@@ -281,6 +281,7 @@ void http_call_drop_connection(struct http_call *call)
 
 static void forget_socket(const struct http_client *client, curl_socket_t fd)
 {
+    curl_loop_forget(client->curl, fd);
     struct http_connection *connection = host_table_connection(&client->hosts, fd);
     if (connection == NULL)
         return;
@@ -306,6 +307,14 @@ int http_socket_close(void *arg, curl_socket_t fd)
 {
     forget_socket(arg, fd);
     return close(fd);
+}
+
+/* Once a request was sent on a connection, curl does not close it without a word. */
+bool http_socket_keeps(void *arg, curl_socket_t fd)
+{
+    const struct http_client *client = arg;
+    const struct http_connection *connection = host_table_connection(&client->hosts, fd);
+    return connection != NULL && connection->ready;
 }
 
 void http_socket_heard(void *arg, curl_socket_t fd)

@@ -37,6 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/hello":
             self.respond(b"hello")
+        elif path == "/leave":  # closes the connection and does not announce it
+            self.respond(b"bye")
+            self.close_connection = True
         elif path == "/headers":
             self.respond(str(self.headers).encode())
         elif path == "/status":

@@ -40,6 +40,42 @@ static void connections_are_kept_and_closed_when_broken(void **state)
     close_client(&f);
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void on_turn(uv_check_t *check)
+{
+    (*(unsigned *)check->data)++;
+}
+
+static void a_connection_that_ends_while_nothing_uses_it_wakes_the_loop_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uv_timer_t timer;
+    uv_check_t check;
+    unsigned turns = 0;
+    open_client(&f, &PLAIN);
+    assert_string_equal(get_path(&f, "/leave").body, "bye");
+    assert_int_equal(uv_run(&f.loop, UV_RUN_DEFAULT), 0); /* a kept connection is nothing to wait for */
+
+    assert_int_equal(uv_timer_init(&f.loop, &timer), 0);
+    assert_int_equal(uv_timer_start(&timer, on_timer, /* timeout= */ 300, /* repeat= */ 0), 0);
+    assert_int_equal(uv_check_init(&f.loop, &check), 0);
+    check.data = &turns;
+    assert_int_equal(uv_check_start(&check, on_turn), 0);
+    uv_unref((uv_handle_t *)&check);
+    assert_int_equal(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+    assert_in_range(turns, 1, 5);
+    uv_close((uv_handle_t *)&check, NULL);
+
+    assert_true(get_path(&f, "/hello").new_connection);
+    assert_false(get_path(&f, "/hello").new_connection);
+    close_client(&f);
+}
+
 static void requests_carry_the_given_headers_and_nothing_more(void **state)
 {
     (void)state;
@@ -276,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_status_is_a_response_with_headers),
         cmocka_unit_test(connections_are_kept_and_closed_when_broken),
+        cmocka_unit_test(a_connection_that_ends_while_nothing_uses_it_wakes_the_loop_once),
         cmocka_unit_test(requests_carry_the_given_headers_and_nothing_more),
         cmocka_unit_test(misbehaving_servers_give_named_errors),
         cmocka_unit_test(bad_requests_are_refused_at_the_start),

@@ -17,8 +17,8 @@
 
 enum {
     SECRET_CACHE_BLOCK_MAX = 8 * 1024,
-    /* That are kept of a thread's blocks together: what 25 reads use at a time. */
-    SECRET_CACHE_BYTES = 256 * 1024,
+    /* That are kept of a thread's blocks together: what the 50 reads of a mount use at a time. */
+    SECRET_CACHE_BYTES = 512 * 1024,
 };
 
 /* The calling thread keeps blocks from now on. Without memory it goes on without. Never in sanitized

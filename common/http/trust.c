@@ -10,13 +10,22 @@
 struct bundle;
 
 struct trust {
-    struct bundle *bundle; /* NULL: left to curl */
-    struct server_certificate_check check;
+    struct bundle *bundle;                  /* NULL: left to curl */
+    struct server_certificate_check *check; /* NULL until a handshake: most requests have a kept connection */
 };
 
 const char *trust_refusal(const struct trust *trust)
 {
-    return trust != NULL && *trust->check.reason != '\0' ? trust->check.reason : NULL;
+    bool is_refused = trust != NULL && trust->check != NULL && *trust->check->reason != '\0';
+    return is_refused ? trust->check->reason : NULL;
+}
+
+/* For the handshake that begins. */
+static CURLcode make_check(struct trust *trust)
+{
+    if (trust->check == NULL)
+        trust->check = calloc(1, sizeof(*trust->check));
+    return trust->check != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 static int leave_to_curl(CURL *easy, const struct trust_source *source, struct error **err)
@@ -214,9 +223,11 @@ static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
     struct trust *trust = arg;
 
     (void)easy;
+    if (make_check(trust) != CURLE_OK)
+        return CURLE_OUT_OF_MEMORY;
     if (trust->bundle != NULL)
         ca_chain_configure(trust->bundle->chain, config);
-    server_certificate_configure(&trust->check, config);
+    server_certificate_configure(trust->check, config);
     return CURLE_OK;
 }
 
@@ -326,7 +337,7 @@ static int check_server(struct trust *trust, X509 *certificate)
     int len = i2d_X509(certificate, &der);
     if (len < 0)
         return -1;
-    int result = server_certificate_check(&trust->check, der_span(der, (size_t)len), /* depth= */ 0);
+    int result = server_certificate_check(trust->check, der_span(der, (size_t)len), /* depth= */ 0);
     OPENSSL_free(der);
     return result;
 }
@@ -336,7 +347,7 @@ static int on_verify(X509_STORE_CTX *chain, void *arg)
     struct trust *trust = arg;
     X509 *certificate = X509_STORE_CTX_get0_cert(chain);
 
-    trust->check = (struct server_certificate_check){0};
+    *trust->check = (struct server_certificate_check){0};
     int verified = X509_verify_cert(chain);
     if (verified <= 0 || (certificate != NULL && check_server(trust, certificate) == 0))
         return verified;
@@ -351,7 +362,7 @@ static CURLcode on_tls_config(CURL *easy, void *context, void *arg)
     (void)easy;
     (void)SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_cert_verify_callback(context, on_verify, arg);
-    return CURLE_OK;
+    return make_check(arg);
 }
 
 #endif
@@ -361,6 +372,7 @@ void trust_release(struct trust *trust)
     if (trust == NULL)
         return;
     bundle_release(trust->bundle);
+    free(trust->check);
     free(trust);
 }
 

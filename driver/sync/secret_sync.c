@@ -256,9 +256,9 @@ static void run_free(struct sync_volume *volume)
     free(run);
 }
 
-static void reconcile_done(struct reconcile_result *result, void *arg)
+/* A run has ended; the caller starts the next one. */
+static void end_run(struct sync_volume *volume, struct reconcile_result *result)
 {
-    struct sync_volume *volume = arg;
     struct secret_sync *sync = volume->sync;
     struct sync_run *run = volume->run;
 
@@ -276,6 +276,14 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
         release_waiter(volume);
         run_free(volume);
     }
+}
+
+static void reconcile_done(struct reconcile_result *result, void *arg)
+{
+    struct sync_volume *volume = arg;
+    struct secret_sync *sync = volume->sync;
+
+    end_run(volume, result);
     start_next(sync);
 }
 
@@ -316,7 +324,7 @@ static void start_reconcile(struct sync_volume *volume)
 
         secrets->states = (struct secret_state_refs){0}; /* the next run has to know them */
         result.failures[0] = (struct secret_failure){.secret = strdup(""), .error = steal_ptr(&error)};
-        reconcile_done(&result, volume);
+        end_run(volume, &result);
         reconcile_result_finish(&result);
     }
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,6 +35,7 @@ struct fixture {
     unsigned done;
 
     struct loop_timer *refusal; /* of a lookup that starts; NULL: none does */
+    bool silent;                /* it starts, and gets no response */
     class_lookup_callback *callback;
     void *callback_arg;
 };
@@ -57,10 +59,11 @@ static struct class_lookup *start_lookup(void *state, const char *ns, const char
     (void)name;
     (void)timeout_ms;
     fixture->lookups++;
-    if (fixture->refusal != NULL) {
+    if (fixture->silent || fixture->refusal != NULL) {
         fixture->callback = callback;
         fixture->callback_arg = arg;
-        loop_timer_start(fixture->refusal, 0);
+        if (fixture->refusal != NULL)
+            loop_timer_start(fixture->refusal, 0);
         return (struct class_lookup *)(void *)fixture;
     }
     (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no API server");
@@ -251,6 +254,48 @@ static void the_volumes_of_a_class_that_cannot_be_read_share_a_request(void **st
     metrics_destroy(metrics);
 }
 
+/* Thousands wait for their turn when lookups begin to fail at once: none starts the next from inside its end.
+ */
+static void runs_that_cannot_start_take_no_stack_from_each_other(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rlimit usual, small;
+    char path[64], class_name[32];
+    uint64_t queued_at;
+
+    secret_sync_destroy(fixture->sync);
+    fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
+                                                                    .client = fixture->base.kube,
+                                                                    .classes = &fixture->classes,
+                                                                    .class_cache = fixture->class_cache,
+                                                                    .check_interval_ms = 10},
+                                       NULL);
+    fixture->observer = secret_sync_observer(fixture->sync);
+    fixture->silent = true;
+    for (size_t i = 0; i < MANY; i++) {
+        struct volume_event event;
+
+        path_of(i, path);
+        (void)snprintf(class_name, sizeof(class_name), "class-%zu", i);
+        event = event_of(fixture, path);
+        event.class_name = class_name;
+        fixture->observer.on_unchanged(fixture->observer.state, &event);
+    }
+    queued_at = uv_now(&fixture->base.loop) + 10;
+    while (uv_now(&fixture->base.loop) <= queued_at)
+        (void)uv_run(&fixture->base.loop, UV_RUN_NOWAIT);
+    assert_in_range(fixture->lookups, 1, MANY / 2);
+    assert_int_equal(getrlimit(RLIMIT_STACK, &usual), 0);
+    small = usual;
+    small.rlim_cur = 1024 * 1024;
+    assert_int_equal(setrlimit(RLIMIT_STACK, &small), 0);
+    fixture->silent = false;
+    refuse_class(fixture);
+    while (fixture->lookups < MANY)
+        (void)uv_run(&fixture->base.loop, UV_RUN_ONCE);
+    assert_int_equal(setrlimit(RLIMIT_STACK, &usual), 0);
+}
+
 /* What the publish has cannot be copied, as without memory: the first run reads it again. */
 static void a_mount_whose_files_cannot_be_kept_is_synced_later(void **state)
 {
@@ -285,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_event_of_a_volume_searches_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_check_of_a_volume_searches_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_volumes_of_a_class_that_cannot_be_read_share_a_request, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(runs_that_cannot_start_take_no_stack_from_each_other, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_mount_whose_files_cannot_be_kept_is_synced_later, set_up,
                                         tear_down),

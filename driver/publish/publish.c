@@ -265,7 +265,7 @@ static void decide_due(struct publish *publish, struct secret_provider_class *cl
     if (volume != NULL && class != NULL)
         report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
-        volume->interval_s = publish->spec.interval_s;
+        volume->interval_s = (int32_t)publish->spec.interval_s;
         if (!volume_state_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s(),
                               clock_steady_s())) {
             publish_enter_unchanged(publish);

@@ -3,11 +3,11 @@
  */
 #include "driver/rotation/rotation.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/backoff.h"
 #include "common/base/hash.h"
+#include "common/crypto/encoding.h"
 
 enum {
     BACKOFF_FIRST_S = 15,
@@ -67,18 +67,31 @@ static bool interval_is_over(const struct rotation_facts *facts, int64_t interva
     return has_passed(now, (int64_t)facts->last_checked_unix, interval_s + delay_of(facts, interval_s));
 }
 
-bool rotation_spec_changed(const char *spec_hash, const struct rotation_spec *spec)
+uint64_t rotation_spec_digest(const char *spec_hash)
 {
-    return spec_hash[0] != '\0' && spec->hash[0] != '\0' && strcmp(spec_hash, spec->hash) != 0;
+    uint64_t digest = 0;
+
+    if (strspn(spec_hash, "0123456789abcdef") != ROTATION_SPEC_HASH_LEN)
+        return 0;
+    for (size_t i = 0; i < 2 * sizeof(digest); i++)
+        digest = digest << 4 | hex_digit(spec_hash[i]);
+    return digest;
+}
+
+bool rotation_spec_changed(uint64_t spec_digest, const struct rotation_spec *spec)
+{
+    uint64_t now = rotation_spec_digest(spec->hash);
+
+    return spec_digest != 0 && now != 0 && spec_digest != now;
 }
 
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec *spec, int64_t now_unix)
 {
-    bool spec_changed = rotation_spec_changed(facts->spec_hash, spec);
+    bool spec_changed = rotation_spec_changed(facts->spec_digest, spec);
 
     if (waits_since_found(facts, spec->interval_s, now_unix))
         return false;
-    if (spec_changed && strcmp(facts->failed_spec_hash, spec->hash) != 0)
+    if (spec_changed && facts->failed_spec_digest != rotation_spec_digest(spec->hash))
         return true;
     if (facts->waits_after_failure)
         return false;

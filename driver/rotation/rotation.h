@@ -36,19 +36,22 @@ struct rotation_facts {
     int64_t first_seen_unix;      /* when this process found the volume */
     bool spec_changed_when_found; /* the rotation spec had changed by then */
     uint32_t seed;                /* rotation_seed() of the target path */
-    const char *spec_hash;        /* at the last successful rotation check; "" = not known */
-    const char *failed_spec_hash; /* at the last failure since then; "" = none */
+    uint64_t spec_digest;         /* at the last successful rotation check; 0 = not known */
+    uint64_t failed_spec_digest;  /* at the last failure since then; 0 = none */
     bool waits_after_failure;     /* the pause after its last failure is not over */
 };
 
-/* Does the class have another rotation spec than at a rotation check with this hash? False when either is not
- * known. */
-bool rotation_spec_changed(const char *spec_hash, const struct rotation_spec *spec);
+/* The beginning of a rotation spec's hash, enough to tell two apart; 0 for what is no hash: not known. */
+uint64_t rotation_spec_digest(const char *spec_hash);
+
+/* Does the class have another rotation spec than at a rotation check with this digest? False when either is
+ * not known. */
+bool rotation_spec_changed(uint64_t spec_digest, const struct rotation_spec *spec);
 
 /* Is it time? A clock that was set back counts as time passed. */
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec *spec, int64_t now_unix);
 
-/* A number that is the same for the same path in every run. */
+/* A number that is the same for the same path in every run: shared_names_hash() of a volume's names. */
 uint32_t rotation_seed(const char *target_path);
 
 /* Seconds to wait after the `failures`-th failure in a row (1, 2, ...). `random` is any random number. */

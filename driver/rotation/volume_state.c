@@ -3,12 +3,10 @@
  */
 #include "driver/rotation/volume_state.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/alloc.h"
-#include "common/crypto/encoding.h"
 #include "driver/rotation/volume_metadata.h"
 
 struct volume_states {
@@ -67,44 +65,6 @@ static void set_provider(struct volume_states *volumes, struct volume_state *vol
         name->users++;
     drop_provider(volumes, volume);
     volume->provider = name != NULL ? name->text : NULL;
-}
-
-/* --- hashes of rotation specs --- */
-
-/* What is no hash is not known. */
-static struct spec_digest digest_of(const char *hash)
-{
-    struct spec_digest digest = {.known = true};
-
-    for (size_t i = 0; i < sizeof(digest.bytes); i++) {
-        unsigned high = hex_digit(hash[2 * i]);
-        unsigned low = high != HEX_NO_DIGIT ? hex_digit(hash[2 * i + 1]) : HEX_NO_DIGIT;
-
-        if (low == HEX_NO_DIGIT)
-            return (struct spec_digest){0};
-        digest.bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    return digest;
-}
-
-static void print_digest(const struct spec_digest *digest, char ret[ROTATION_SPEC_HASH_LEN + 1])
-{
-    static const char digits[] = "0123456789abcdef";
-
-    ret[0] = '\0';
-    for (size_t i = 0; digest->known && i < sizeof(digest->bytes); i++) {
-        ret[2 * i] = digits[digest->bytes[i] >> 4];
-        ret[2 * i + 1] = digits[digest->bytes[i] & 15];
-        ret[2 * i + 2] = '\0';
-    }
-}
-
-bool volume_state_spec_changed(const struct volume_state *volume, const struct rotation_spec *spec)
-{
-    char spec_hash[ROTATION_SPEC_HASH_LEN + 1];
-
-    print_digest(&volume->spec_hash, spec_hash);
-    return rotation_spec_changed(spec_hash, spec);
 }
 
 /* --- volumes --- */
@@ -190,13 +150,13 @@ struct volume_state *volume_states_restore(struct volume_states *volumes, const 
 
     if (volume == NULL)
         return NULL;
-    volume->first_seen_unix = now_unix;
+    volume->first_seen_unix = (uint32_t)now_unix;
     /* Metadata that cannot be read is as good as none. */
     if (metadata == NULL || volume_metadata_parse(metadata, strlen(metadata), &known, /* err= */ NULL) < 0)
         return volume;
     if (known.provider != NULL)
         set_provider(volumes, volume, known.provider);
-    volume->spec_hash = digest_of(known.spec_hash);
+    volume->spec_digest = rotation_spec_digest(known.spec_hash);
     set_versions(volumes, volume, &known.versions);
     return volume;
 }
@@ -210,15 +170,15 @@ void volume_states_succeeded(struct volume_states *volumes, const struct volume_
     if (volume == NULL)
         return; /* nothing depends on it */
     if (volume->first_seen_unix == 0)
-        volume->first_seen_unix = now_unix;
+        volume->first_seen_unix = (uint32_t)now_unix;
     volume->failures = 0;
     volume->retry_steady_s = 0;
     volume->class_unread = false;
     volume->class_seen = true;
     volume->spec_changed_when_found = false;
-    volume->failed_spec_hash.known = false;
-    volume->interval_s = spec->interval_s;
-    volume->spec_hash = digest_of(spec->hash);
+    volume->failed_spec_digest = 0;
+    volume->interval_s = (int32_t)spec->interval_s;
+    volume->spec_digest = rotation_spec_digest(spec->hash);
     set_versions(volumes, volume, versions);
     set_provider(volumes, volume, provider);
 }
@@ -231,10 +191,11 @@ void volume_states_failed(struct volume_states *volumes, const struct volume_nam
     if (volume == NULL)
         return;
     volume->failures++;
-    volume->retry_steady_s = steady_s + rotation_backoff_s(volume->failures, spec->interval_s, random);
+    volume->retry_steady_s =
+        (uint32_t)(steady_s + rotation_backoff_s(volume->failures, spec->interval_s, random));
     volume->class_unread = spec->hash[0] == '\0';
     if (!volume->class_unread)
-        volume->failed_spec_hash = digest_of(spec->hash);
+        volume->failed_spec_digest = rotation_spec_digest(spec->hash);
 }
 
 void volume_states_retry_class_errors(struct volume_states *volumes)
@@ -249,6 +210,11 @@ void volume_states_retry_class_errors(struct volume_states *volumes)
     }
 }
 
+bool volume_state_spec_changed(const struct volume_state *volume, const struct rotation_spec *spec)
+{
+    return rotation_spec_changed(volume->spec_digest, spec);
+}
+
 bool volume_state_waits(const struct volume_state *volume, int64_t steady_s)
 {
     return volume->retry_steady_s > steady_s;
@@ -257,11 +223,6 @@ bool volume_state_waits(const struct volume_state *volume, int64_t steady_s)
 bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
                       uint64_t last_checked_unix, int64_t now_unix, int64_t steady_s)
 {
-    char spec_hash[ROTATION_SPEC_HASH_LEN + 1];
-    char failed_spec_hash[ROTATION_SPEC_HASH_LEN + 1];
-
-    print_digest(&volume->spec_hash, spec_hash);
-    print_digest(&volume->failed_spec_hash, failed_spec_hash);
     if (!volume->class_seen && spec->hash[0] != '\0') {
         volume->class_seen = true;
         volume->spec_changed_when_found = volume_state_spec_changed(volume, spec);
@@ -269,9 +230,9 @@ bool volume_state_due(struct volume_state *volume, const struct rotation_spec *s
     return rotation_due(&(struct rotation_facts){.last_checked_unix = last_checked_unix,
                                                  .first_seen_unix = volume->first_seen_unix,
                                                  .spec_changed_when_found = volume->spec_changed_when_found,
-                                                 .seed = rotation_seed(volume_entry_path(&volume->entry)),
-                                                 .spec_hash = spec_hash,
-                                                 .failed_spec_hash = failed_spec_hash,
+                                                 .seed = shared_names_hash(volume->entry.names),
+                                                 .spec_digest = volume->spec_digest,
+                                                 .failed_spec_digest = volume->failed_spec_digest,
                                                  .waits_after_failure = volume_state_waits(volume, steady_s)},
                         spec, now_unix);
 }

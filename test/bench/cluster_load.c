@@ -329,8 +329,6 @@ static void on_sync(uv_timer_t *timer)
         .last_checked_unix = pod->served_ms * speed / ONCE_MS,
         .first_seen_unix = (int64_t)(pod->started_ms * speed / ONCE_MS),
         .seed = pod->seed,
-        .spec_hash = "",
-        .failed_spec_hash = "",
         .waits_after_failure = now < pod->retry_ms,
     };
     if (rotation_due(&facts, &spec, (int64_t)(now * speed / ONCE_MS)))

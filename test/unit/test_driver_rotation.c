@@ -48,10 +48,10 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct rotation_spec spec = no_spec;
-        const struct rotation_facts facts = {.last_checked_unix = table[i].last,
-                                             .seed = table[i].seed,
-                                             .spec_hash = "",
-                                             .failed_spec_hash = ""};
+        const struct rotation_facts facts = {
+            .last_checked_unix = table[i].last,
+            .seed = table[i].seed,
+        };
 
         spec.interval_s = table[i].interval;
         if (rotation_due(&facts, &spec, table[i].now) != table[i].due)
@@ -75,9 +75,7 @@ static void volumes_without_metadata_become_due_within_one_interval_one_after_th
             for (uint32_t seed = 0; seed < 120; seed++)
                 due += rotation_due(&(struct rotation_facts){.last_checked_unix = unknown[u],
                                                              .first_seen_unix = 5000,
-                                                             .seed = seed,
-                                                             .spec_hash = "",
-                                                             .failed_spec_hash = ""},
+                                                             .seed = seed},
                                     &spec, now)
                            ? 1
                            : 0;
@@ -122,8 +120,7 @@ static void volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a
                                &(struct rotation_facts){.last_checked_unix = (uint64_t)(MET - table[i].age),
                                                         .first_seen_unix = MET,
                                                         .seed = rotation_seed(path),
-                                                        .spec_hash = SPEC_HASH,
-                                                        .failed_spec_hash = ""},
+                                                        .spec_digest = rotation_spec_digest(SPEC_HASH)},
                                &specs[w], now)
                                ? 1
                                : 0;
@@ -154,8 +151,7 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
         last[i] = 1000000;
     for (int64_t t = 0; t < END; t++) {
         for (unsigned i = 0; i < N; i++) {
-            struct rotation_facts facts = {
-                .last_checked_unix = last[i], .spec_hash = "", .failed_spec_hash = ""};
+            struct rotation_facts facts = {.last_checked_unix = last[i]};
 
             (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", i * 7919);
             facts.seed = rotation_seed(path);
@@ -200,8 +196,9 @@ static void a_changed_rotation_spec_is_due_once(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct rotation_spec spec = {.interval_s = 3600};
         const struct rotation_facts facts = {.last_checked_unix = 999,
-                                             .spec_hash = table[i].spec_hash,
-                                             .failed_spec_hash = table[i].failed_spec_hash,
+                                             .spec_digest = rotation_spec_digest(table[i].spec_hash),
+                                             .failed_spec_digest =
+                                                 rotation_spec_digest(table[i].failed_spec_hash),
                                              .waits_after_failure = table[i].waits};
 
         memcpy(spec.hash, table[i].spec, strlen(table[i].spec) + 1);
@@ -210,11 +207,23 @@ static void a_changed_rotation_spec_is_due_once(void **state)
     }
 }
 
+static void only_a_whole_hash_has_a_digest(void **state)
+{
+    static const char *const unknown[] = {"", "0123456789abcdef", SPEC_HASH "0",
+                                          "0123456789ABCDEF0123456789ABCDEF",
+                                          "0123456789abcdef0123456789abcdeg"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
+        assert_int_equal(rotation_spec_digest(unknown[i]), 0);
+    assert_true(rotation_spec_digest("0123456789abcdef0123456789abcdef") == 0x0123456789abcdef);
+    assert_true(rotation_spec_digest(SPEC_HASH) != rotation_spec_digest(OTHER));
+}
+
 static void a_failure_delays_the_next_rotation_check(void **state)
 {
     const struct rotation_spec spec = {.interval_s = 60};
-    struct rotation_facts facts = {
-        .last_checked_unix = 1, .spec_hash = "", .failed_spec_hash = "", .waits_after_failure = true};
+    struct rotation_facts facts = {.last_checked_unix = 1, .waits_after_failure = true};
 
     (void)state;
     assert_false(rotation_due(&facts, &spec, 1000));
@@ -408,6 +417,7 @@ static void a_volume_is_remembered_until_it_is_removed(void **state)
     volume = volume_states_get(volumes, NAMES("/a"), NULL);
     assert_non_null(volume);
     assert_string_equal(volume_entry_path(&volume->entry), "/a");
+    assert_int_equal(shared_names_hash(volume->entry.names), rotation_seed("/a"));
     assert_int_equal(volume->failures, 0);
     assert_null(volume->versions);
     assert_ptr_equal(volume_states_get(volumes, NAMES("/a"), NULL), volume);
@@ -564,7 +574,7 @@ static void a_found_volume_is_restored_from_its_metadata(void **state)
     volume = volume_states_restore(volumes, NAMES("/b"), "{", 78);
     assert_null(volume->provider);
     volume = volume_states_restore(volumes, NAMES("/c"), NULL, 79);
-    assert_false(volume->spec_hash.known);
+    assert_int_equal(volume->spec_digest, 0);
     assert_int_equal(volume_states_count(volumes), 3);
     volume_states_destroy(volumes);
 }
@@ -577,6 +587,7 @@ int main(void)
         cmocka_unit_test(volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart),
         cmocka_unit_test(volumes_that_were_published_together_do_not_stay_together),
         cmocka_unit_test(a_changed_rotation_spec_is_due_once),
+        cmocka_unit_test(only_a_whole_hash_has_a_digest),
         cmocka_unit_test(a_failure_delays_the_next_rotation_check),
         cmocka_unit_test(the_hash_covers_provider_parameters_and_refresh),
         cmocka_unit_test(the_hash_covers_updates_in_place_only_where_they_are_set),

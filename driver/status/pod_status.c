@@ -34,30 +34,30 @@ struct pod_status {
 
 /* The write of one volume: there is one from the event until the object says what it should. */
 struct pod_write {
-    struct loop_timer *timer;           /* before the next try */
-    struct kube_upsert *upsert;         /* owned; NULL when no request is in flight */
-    struct desired_pod_status *desired; /* owned; being written or to be written */
-    struct desired_pod_status *next;    /* owned; came while `desired` was being written; or NULL */
-    struct observer_call *waiter;       /* the call that waits for `desired`; NULL = none */
-    unsigned failures;                  /* in a row */
-    char *name;                         /* of the object; NULL = not chosen yet */
-
+    struct pod_status *status;
+    struct loop_timer *timer;                 /* before the next try */
+    struct kube_upsert *upsert;               /* owned; NULL when no request is in flight */
+    struct desired_pod_status *desired;       /* owned; being written or to be written */
+    struct desired_pod_status *next;          /* owned; came while `desired` was being written; or NULL */
+    struct observer_call *waiter;             /* the call that waits for `desired`; NULL = none */
+    unsigned failures;                        /* in a row */
+    char *name;                               /* of the object; NULL = not chosen yet */
     bool collided, superseded, being_deleted; /* found out by the last build() */
 };
 
 /* One volume, and what its object should say. A node may have ten thousand: what only a write needs is not in
  * here. */
 struct pod_volume {
-    struct pod_status *status;
     struct volume_entry entry;
     struct pod_write *write; /* owned; NULL when nothing is to be written */
-
     struct pod_status_written written;
-    uint64_t recheck_ms; /* from then on `written` does not count any more, on uv_now()'s clock */
-    bool unique_name;    /* the plain one is another pod's */
-    bool ours;           /* this process has written the object, or found it as it should be */
-    bool other_path;     /* it shows another volume of the pod */
+    uint32_t recheck_s; /* from then on `written` does not count any more, on uv_now()'s clock in seconds */
+    bool unique_name;   /* the plain one is another pod's */
+    bool ours;          /* this process has written the object, or found it as it should be */
+    bool other_path;    /* it shows another volume of the pod */
 };
+/* musl takes 80 bytes for up to 76, and took 112 with 64-bit times and a longer digest. */
+_Static_assert(sizeof(void *) != 8 || sizeof(struct pod_volume) <= 76, "a volume takes more memory");
 
 static struct pod_volume *volume_at(struct volume_entry *entry)
 {
@@ -112,7 +112,7 @@ static void write_free(struct pod_write *write)
 }
 
 /* The write of a volume, begun if need be. */
-static struct pod_write *write_get(struct pod_volume *volume, struct error **err)
+static struct pod_write *write_get(struct pod_status *status, struct pod_volume *volume, struct error **err)
 {
     struct pod_write *write = volume->write;
 
@@ -121,7 +121,8 @@ static struct pod_write *write_get(struct pod_volume *volume, struct error **err
     write = alloc_zeroed(sizeof(*write), err);
     if (write == NULL)
         return NULL;
-    write->timer = loop_timer_create(volume->status->config.loop, write_now, volume, err);
+    write->status = status;
+    write->timer = loop_timer_create(status->config.loop, write_now, volume, err);
     if (write->timer == NULL) {
         free(write);
         return NULL;
@@ -130,9 +131,8 @@ static struct pod_write *write_get(struct pod_volume *volume, struct error **err
     return write;
 }
 
-static void volume_dispose(struct pod_volume *volume)
+static void volume_dispose(struct pod_status *status, struct pod_volume *volume)
 {
-    struct pod_status *status = volume->status;
     struct pod_write *write = volume->write;
 
     if (write != NULL && write->upsert != NULL) {
@@ -175,24 +175,24 @@ static struct pod_volume *volume_get(struct pod_status *status, const struct vol
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    volume->status = status;
     return volume;
 }
 
 /* --- rechecks --- */
 
-static void plan_recheck(struct pod_volume *volume)
+static void plan_recheck(const struct pod_status *status, struct pod_volume *volume)
 {
-    const struct pod_status_config *config = &volume->status->config;
+    const struct pod_status_config *config = &status->config;
     uint64_t interval = config->recheck_ms != 0 ? config->recheck_ms : POD_STATUS_RECHECK_MS;
+    uint64_t recheck_ms = uv_now(config->loop) + backoff_spread(interval, 75, 100, backoff_random());
 
-    volume->recheck_ms = uv_now(config->loop) + backoff_spread(interval, 75, 100, backoff_random());
+    volume->recheck_s = (uint32_t)(recheck_ms / 1000);
 }
 
 /* True when what is known of the object was too old and is forgotten. */
-static bool forget_if_stale(struct pod_volume *volume)
+static bool forget_if_stale(const struct pod_status *status, struct pod_volume *volume)
 {
-    if (volume->write != NULL || uv_now(volume->status->config.loop) < volume->recheck_ms)
+    if (volume->write != NULL || uv_now(status->config.loop) / 1000 < volume->recheck_s)
         return false;
     pod_status_written_forget(&volume->written);
     return true;
@@ -206,13 +206,13 @@ void pod_status_recheck(struct pod_status *status, const char *target_path)
 
     if (volume == NULL)
         return;
-    volume->recheck_ms = 0;
-    if (!volume->written.has_last || !forget_if_stale(volume))
+    volume->recheck_s = 0;
+    if (!volume->written.has_last || !forget_if_stale(status, volume))
         return;
     names = shared_names_read(volume->entry.names);
     desired = pod_status_written_desire(&volume->written, status->config.versions, &names, status->node_label,
                                         clock_unix_s());
-    if (desired == NULL || write_get(volume, /* err= */ NULL) == NULL) {
+    if (desired == NULL || write_get(status, volume, /* err= */ NULL) == NULL) {
         desired_pod_status_destroy(desired);
         return;
     }
@@ -222,8 +222,7 @@ void pod_status_recheck(struct pod_status *status, const char *target_path)
 
 /* --- writing --- */
 
-/* An object that is being deleted does not count as being there: it is not written, and created again when it
- * is gone. */
+/* An object that is being deleted is not written, and created again when it is gone. */
 static int check_deletion(struct pod_write *write, const cJSON *object, struct error **err)
 {
     write->being_deleted = kube_is_being_deleted(object);
@@ -289,7 +288,7 @@ static int write_start(struct pod_volume *volume, struct error **err)
     if (write->name == NULL)
         return -1;
     write->upsert =
-        kube_upsert_start(volume->status->config.kube,
+        kube_upsert_start(write->status->config.kube,
                           &(struct kube_upsert_request){
                               .group = CLASS_API_GROUP,
                               .version = "v1",
@@ -302,7 +301,7 @@ static int write_start(struct pod_volume *volume, struct error **err)
                           write_done, volume, err);
     if (write->upsert == NULL)
         return -1;
-    volume->status->n_writing++;
+    write->status->n_writing++;
     return 0;
 }
 
@@ -335,8 +334,8 @@ static void take_next(struct pod_write *write)
 /* It stays desired. The waiter comes last: it may remove the volume. */
 static void write_failed(struct pod_volume *volume, const struct error *error)
 {
-    struct pod_status *status = volume->status;
     struct pod_write *write = volume->write;
+    struct pod_status *status = write->status;
     struct observer_call *waiter = write->waiter;
     bool being_deleted = write->being_deleted;
 
@@ -379,7 +378,7 @@ static void remember(struct pod_volume *volume, const cJSON *object)
 
     write->failures = 0;
     volume->ours = true;
-    plan_recheck(volume);
+    plan_recheck(write->status, volume);
     pod_status_written_set(&volume->written, write->desired,
                            write->superseded ? "" : kube_metadata_string(object, "resourceVersion"));
 }
@@ -387,7 +386,7 @@ static void remember(struct pod_volume *volume, const cJSON *object)
 /* The object of this name is another pod's, and the driver may not change that (`error`; NULL: must not). */
 static void name_collided(struct pod_volume *volume, const struct error *error)
 {
-    log_warning(volume->status->config.log,
+    log_warning(volume->write->status->config.log,
                 "the name of a status object belongs to another pod, the driver takes a longer one",
                 LOG_STR("spcps", volume->write->name),
                 LOG_STR("targetPath", volume_entry_path(&volume->entry)), LOG_ERR(error));
@@ -404,7 +403,7 @@ static void write_succeeded(struct pod_volume *volume, const cJSON *object)
     struct observer_call *waiter = write->waiter;
 
     if (write->failures > 0)
-        log_info(volume->status->config.log, "the status of a volume is written now",
+        log_info(write->status->config.log, "the status of a volume is written now",
                  LOG_STR("spcps", write->name));
     remember(volume, object);
     desired_pod_status_destroy(steal_ptr(&write->desired));
@@ -432,7 +431,7 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     cleanup_error struct error *deletion = NULL;
 
     volume->write->upsert = NULL;
-    request_ended(volume->status);
+    request_ended(volume->write->status);
     if (error == NULL && check_deletion(volume->write, result->object, &deletion) < 0)
         error = deletion; /* of a patch for a version that was remembered */
     if (error != NULL && !owner_is_refused(volume, error))
@@ -492,9 +491,9 @@ static struct observer_call *status_start(void *state, const struct volume_event
         desired_pod_status_destroy(desired);
         return NULL;
     }
-    (void)forget_if_stale(volume);
+    (void)forget_if_stale(status, volume);
     done = volume->write == NULL && pod_status_written_matches(&volume->written, desired);
-    if (!done && write_get(volume, err) == NULL) {
+    if (!done && write_get(status, volume, err) == NULL) {
         observer_call_cancel(NULL, call);
         desired_pod_status_destroy(desired);
         return NULL;
@@ -518,13 +517,13 @@ static void status_on_unchanged(void *state, const struct volume_event *event)
     struct pod_volume *volume = volume_find(status, event->target_path);
     struct desired_pod_status *desired;
 
-    if (event->versions == NULL || (volume != NULL && !forget_if_stale(volume)))
+    if (event->versions == NULL || (volume != NULL && !forget_if_stale(status, volume)))
         return;
     desired =
         desired_pod_status_create_shared(event, status->node_label, clock_unix_s(), status->config.versions,
                                          /* err= */ NULL);
     volume = desired != NULL ? volume_get(status, event, /* err= */ NULL) : NULL;
-    if (volume != NULL && write_get(volume, /* err= */ NULL) != NULL)
+    if (volume != NULL && write_get(status, volume, /* err= */ NULL) != NULL)
         set_desired(volume, desired);
     else
         desired_pod_status_destroy(desired);
@@ -535,7 +534,7 @@ static void status_on_removed(void *state, const char *target_path)
     struct pod_volume *volume = volume_find(state, target_path);
 
     if (volume != NULL)
-        volume_dispose(volume);
+        volume_dispose(state, volume);
 }
 
 struct volume_observer pod_status_observer(struct pod_status *status)
@@ -553,12 +552,10 @@ struct volume_observer pod_status_observer(struct pod_status *status)
 
 struct pod_status *pod_status_create(const struct pod_status_config *config, struct error **err)
 {
-    struct pod_status *status = calloc(1, sizeof(*status));
+    struct pod_status *status = alloc_zeroed(sizeof(*status), err);
 
-    if (status == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (status == NULL)
         return NULL;
-    }
     *status = (struct pod_status){.config = *config,
                                   .write_pauses = {.first = config->retry_first_ms != 0
                                                                 ? config->retry_first_ms
@@ -590,7 +587,7 @@ void pod_status_destroy(struct pod_status *status)
     kube_health_unlisten(&status->kube_listener);
     for (entry = volume_table_next(&status->volumes, NULL); entry != NULL; entry = next) {
         next = volume_table_next(&status->volumes, entry);
-        volume_dispose(volume_at(entry));
+        volume_dispose(status, volume_at(entry));
     }
     volume_table_finish(&status->volumes);
     loop_timer_destroy(status->timer);

@@ -40,10 +40,13 @@ void pod_status_written_forget(struct pod_status_written *written)
     written->is_known = false;
 }
 
-static void digest_begin(const struct desired_pod_status *desired, uint8_t ret[POD_STATUS_WRITTEN_LEN])
+static uint64_t digest_begin(const struct desired_pod_status *desired)
 {
-    for (size_t i = 0; i < POD_STATUS_WRITTEN_LEN; i++)
-        ret[i] = (uint8_t)(hex_digit(desired->digest[2 * i]) << 4 | hex_digit(desired->digest[2 * i + 1]));
+    uint64_t begin = 0;
+
+    for (size_t i = 0; i < 2 * sizeof(begin); i++)
+        begin = begin << 4 | hex_digit(desired->digest[i]);
+    return begin;
 }
 
 bool pod_status_written_error_is_old(const struct pod_status_written *written,
@@ -58,10 +61,7 @@ bool pod_status_written_error_is_old(const struct pod_status_written *written,
 bool pod_status_written_matches(const struct pod_status_written *written,
                                 const struct desired_pod_status *desired)
 {
-    uint8_t digest[POD_STATUS_WRITTEN_LEN];
-
-    digest_begin(desired, digest);
-    if (!written->is_known || memcmp(written->digest, digest, sizeof(digest)) != 0 || desired->changed)
+    if (!written->is_known || written->digest != digest_begin(desired) || desired->changed)
         return false;
     return desired->error == NULL || !pod_status_written_error_is_old(written, desired) ||
            (written->failure != NULL && written->failure->written != NULL &&
@@ -115,12 +115,12 @@ void pod_status_written_set(struct pod_status_written *written, struct desired_p
                             const char *resource_version)
 {
     written->version = parse_version(resource_version);
-    digest_begin(desired, written->digest);
+    written->digest = digest_begin(desired);
     written->is_known = true;
     set_failure(written, desired);
     written->has_last = true;
     written->versions_known = desired->objects != NULL;
-    written->checked_unix = desired->checked_unix;
+    written->checked_unix = (uint32_t)desired->checked_unix;
     version_set_unref(desired->sets, written->versions);
     written->versions = steal_ptr(&desired->versions);
 }

@@ -15,7 +15,6 @@
 #include "driver/status/pod_status_object.h"
 
 enum {
-    POD_STATUS_WRITTEN_LEN = 16,  /* bytes of a digest, enough to tell two statuses apart */
     POD_STATUS_VERSION_SIZE = 21, /* a resourceVersion of 64 bits, with its NUL */
     POD_STATUS_ERROR_RENEWAL_S = 600,
 };
@@ -27,9 +26,9 @@ struct pod_status_failure;
 struct pod_status_written {
     struct version_set *versions;       /* a reference; NULL = none */
     struct pod_status_failure *failure; /* owned; NULL when all is well */
-    int64_t checked_unix;
-    uint64_t version;                       /* resourceVersion; 0 = not known */
-    uint8_t digest[POD_STATUS_WRITTEN_LEN]; /* begin of the digest of what it says, if `is_known` */
+    uint64_t version;                   /* resourceVersion; 0 = not known */
+    uint64_t digest;       /* begin of the digest of what it says, if `is_known`: enough to tell two apart */
+    uint32_t checked_unix; /* until 2106 */
     bool is_known;
     bool has_last;       /* there was a write, */
     bool versions_known; /* with versions */

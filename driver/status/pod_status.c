@@ -203,13 +203,14 @@ void pod_status_recheck(struct pod_status *status, const char *target_path)
     struct pod_volume *volume = volume_find(status, target_path);
     struct desired_pod_status *desired;
     struct volume_names names;
+    char path[TARGET_PATH_MAX + 1];
 
     if (volume == NULL)
         return;
     volume->recheck_s = 0;
     if (!volume->written.has_last || !forget_if_stale(status, volume))
         return;
-    names = shared_names_read(volume->entry.names);
+    names = shared_names_read(volume->entry.names, path);
     desired = pod_status_written_desire(&volume->written, status->config.versions, &names, status->node_label,
                                         clock_unix_s());
     if (desired == NULL || write_get(status, volume, /* err= */ NULL) == NULL) {
@@ -338,13 +339,14 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
     struct pod_status *status = write->status;
     struct observer_call *waiter = write->waiter;
     bool being_deleted = write->being_deleted;
+    char path[TARGET_PATH_MAX + 1];
 
     if (waiter == NULL || being_deleted) {
         driver_metrics_record_error(status->config.metrics, "status");
         if (write->failures == 0)
             log_warning(status->config.log, "the status of a volume cannot be written, the driver retries",
                         LOG_STR("spcps", write->name),
-                        LOG_STR("targetPath", volume_entry_path(&volume->entry)), LOG_ERR(error));
+                        LOG_STR("targetPath", volume_entry_path(&volume->entry, path)), LOG_ERR(error));
     }
     if (being_deleted)
         volume->written.version = 0; /* the next try reads the object */
@@ -386,10 +388,12 @@ static void remember(struct pod_volume *volume, const cJSON *object)
 /* The object of this name is another pod's, and the driver may not change that (`error`; NULL: must not). */
 static void name_collided(struct pod_volume *volume, const struct error *error)
 {
+    char path[TARGET_PATH_MAX + 1];
+
     log_warning(volume->write->status->config.log,
                 "the name of a status object belongs to another pod, the driver takes a longer one",
                 LOG_STR("spcps", volume->write->name),
-                LOG_STR("targetPath", volume_entry_path(&volume->entry)), LOG_ERR(error));
+                LOG_STR("targetPath", volume_entry_path(&volume->entry, path)), LOG_ERR(error));
     volume->unique_name = true;
     free(steal_ptr(&volume->write->name));
     volume->written.version = 0;

@@ -177,7 +177,8 @@ static void work_done(void *job);
 static int work_start(struct file_volume *volume, char *text, struct error **err)
 {
     const struct status_files *files = volume->files;
-    cleanup_free char *name = status_file_name(volume_entry_path(&volume->entry), err);
+    char target_path[TARGET_PATH_MAX + 1];
+    cleanup_free char *name = status_file_name(volume_entry_path(&volume->entry, target_path), err);
 
     volume->job.text = text;
     if (name == NULL)

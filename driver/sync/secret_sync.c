@@ -105,7 +105,7 @@ static void start_next(struct secret_sync *sync);
 /* The run of a volume, created if need be. */
 static struct sync_run *run_get(struct sync_volume *volume, struct error **err)
 {
-    const struct volume_names names = shared_names_read(volume->entry.names);
+    const struct volume_names names = shared_names_read(volume->entry.names, /* path= */ NULL);
     struct sync_run *run = volume->run;
 
     if (run != NULL)
@@ -234,7 +234,7 @@ static void keep_result(struct sync_volume *volume, struct reconcile_result *res
 static void report_result(struct sync_volume *volume, const struct reconcile_result *result)
 {
     const struct secret_sync *sync = volume->sync;
-    const struct volume_names names = shared_names_read(volume->entry.names);
+    const struct volume_names names = shared_names_read(volume->entry.names, /* path= */ NULL);
     struct secret_report first = {0};
 
     secret_report_result(&sync->reporter, volume->secrets != NULL ? &volume->secrets->report : &first, &names,
@@ -261,12 +261,14 @@ static void end_run(struct sync_volume *volume, struct reconcile_result *result)
 {
     struct secret_sync *sync = volume->sync;
     struct sync_run *run = volume->run;
+    char path[TARGET_PATH_MAX + 1];
 
     run->reconcile = NULL;
     sync_queue_end(&sync->queue, &run->entry);
     keep_result(volume, result);
     if (result->no_status && sync->config.on_owner_missing != NULL)
-        sync->config.on_owner_missing(volume_entry_path(&volume->entry), sync->config.owner_missing_arg);
+        sync->config.on_owner_missing(volume_entry_path(&volume->entry, path),
+                                      sync->config.owner_missing_arg);
     report_result(volume, result);
     if (run->rerun) {
         run->rerun = false;
@@ -302,7 +304,8 @@ static void start_reconcile(struct sync_volume *volume)
 {
     struct secret_sync *sync = volume->sync;
     struct sync_run *run = volume->run;
-    const struct volume_names names = shared_names_read(volume->entry.names);
+    char path[TARGET_PATH_MAX + 1];
+    const struct volume_names names = shared_names_read(volume->entry.names, path);
     cleanup_error struct error *error = NULL;
     struct secret_provider_class *class = steal_ptr(&run->class);
     struct sync_secrets none = {0};

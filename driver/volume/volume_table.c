@@ -3,8 +3,6 @@
  */
 #include "driver/volume/volume_table.h"
 
-#include <string.h>
-
 #include "common/base/hash.h"
 
 static struct volume_entry *entry_at(struct hash_link *link)
@@ -19,7 +17,7 @@ static uint32_t hash_of(const struct hash_link *link)
 
 static bool has_path(const struct hash_link *link, const void *path)
 {
-    return strcmp(volume_entry_path(const_container_of(link, struct volume_entry, link)), path) == 0;
+    return shared_names_have_path(const_container_of(link, struct volume_entry, link)->names, path);
 }
 
 void volume_table_init(struct volume_table *table, struct volume_names_pool *pool)

@@ -57,10 +57,10 @@ static inline size_t volume_table_count(const struct volume_table *table)
     return table->table.n;
 }
 
-/* The path of an entry that is in a table. */
-static inline const char *volume_entry_path(const struct volume_entry *entry)
+/* The path of an entry that is in a table, written to `path`, which it returns. */
+static inline const char *volume_entry_path(const struct volume_entry *entry, char path[TARGET_PATH_MAX + 1])
 {
-    return shared_names_path(entry->names);
+    return shared_names_read(entry->names, path).target_path;
 }
 
 #endif

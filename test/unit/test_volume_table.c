@@ -1,6 +1,7 @@
 /*
  * test_volume_table.c - volumes found by path, walked and taken out, and their names, which tables share.
  */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/hash.h"
 #include "driver/volume/volume_table.h"
 
 enum {
@@ -79,11 +81,11 @@ static void every_path_finds_its_own_entry(void **state)
 
     assert_int_equal(volume_table_count(table), MANY);
     for (size_t i = 0; i < MANY; i++) {
-        char path[64];
+        char path[64], own[TARGET_PATH_MAX + 1];
 
         path_of(i, path);
         assert_ptr_equal(thing_of(volume_table_find(table, path)), &things[i]);
-        assert_string_equal(volume_entry_path(&things[i].entry), path);
+        assert_string_equal(volume_entry_path(&things[i].entry, own), path);
     }
 }
 
@@ -203,6 +205,7 @@ static void tables_of_one_pool_keep_the_names_of_a_volume_once(void **state)
     struct volume_table tables[3];
     struct volume_entry entries[3];
     struct volume_names read;
+    char path[TARGET_PATH_MAX + 1];
 
     (void)state;
     volume_names_pool_init(&pool);
@@ -213,7 +216,7 @@ static void tables_of_one_pool_keep_the_names_of_a_volume_once(void **state)
     }
     assert_int_equal(pool.table.n, 1);
     volume_table_remove(&tables[0], &entries[0]);
-    read = shared_names_read(volume_table_find(&tables[1], "/t")->names);
+    read = shared_names_read(volume_table_find(&tables[1], "/t")->names, path);
     assert_names(&read);
     for (size_t i = 0; i < 3; i++)
         remove_all(&tables[i]);
@@ -236,14 +239,68 @@ static void other_names_at_the_same_path_are_kept_apart(void **state)
     volume_table_init(&second, &pool);
     assert_int_equal(volume_table_add(&first, &a, &web), 0);
     assert_int_equal(volume_table_add(&second, &b, &other), 0);
-    assert_string_equal(shared_names_read(a.names).pod_name, "web-0");
-    assert_string_equal(shared_names_read(b.names).pod_name, "web-1");
+    assert_string_equal(shared_names_read(a.names, /* path= */ NULL).pod_name, "web-0");
+    assert_string_equal(shared_names_read(b.names, /* path= */ NULL).pod_name, "web-1");
     volume_table_rename(&first, &a, &other);
     assert_ptr_equal(a.names, b.names);
     assert_ptr_equal(volume_table_find(&first, "/t"), &a);
     assert_int_equal(pool.table.n, 1);
     remove_all(&first);
     remove_all(&second);
+    volume_names_pool_finish(&pool);
+}
+
+/* Of the kubelet's paths only what differs is kept; what comes back is the path as it was. */
+static void paths_of_every_shape_come_back_as_they_were(void **state)
+{
+    static const struct {
+        const char *path, *uid;
+        bool has_root;
+    } rows[] = {
+        {"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/secrets/mount", "u1", true},
+        {"/var/lib/kubelet/pods/u2/volumes/kubernetes.io~csi/other/mount", "u2", true},
+        {"/pods/u1/volumes/kubernetes.io~csi/secrets/mount", "u1", true},
+        {"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/secrets/mount", "u2", false}, /* another pod's */
+        {"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/secrets/mount", NULL, false},
+        {"/var/lib/kubelet/pods//u1/volumes/kubernetes.io~csi/secrets/mount", "u1", false},
+        {"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/secrets/mount/", "u1", false},
+        {"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi//secrets/mount", "u1", false},
+        {"/secrets", "u1", false},
+        {NULL, NULL, false},
+    };
+    enum { N = sizeof(rows) / sizeof(rows[0]) };
+    struct shared_names *shared[N];
+    struct volume_names_pool pool;
+
+    (void)state;
+    volume_names_pool_init(&pool);
+    for (size_t i = 0; i < N; i++) {
+        struct volume_names names = web;
+
+        names.target_path = rows[i].path;
+        names.pod_uid = rows[i].uid;
+        shared[i] = shared_names_get(&pool, &names);
+        assert_true(shared_names_are(shared[i], &names));
+    }
+    assert_int_equal(pool.table.n, N);
+    for (size_t i = 0; i < N; i++) {
+        const char *path = rows[i].path != NULL ? rows[i].path : "";
+        char own[TARGET_PATH_MAX + 1];
+        struct volume_names read = shared_names_read(shared[i], own);
+
+        assert_ptr_equal(read.target_path, own);
+        assert_string_equal(own, path);
+        assert_string_equal(read.pod_uid, rows[i].uid != NULL ? rows[i].uid : "");
+        assert_string_equal(read.class_name, "db");
+        assert_null(shared_names_read(shared[i], /* path= */ NULL).target_path);
+        assert_int_equal(shared_names_hash(shared[i]), hash_text(HASH_START, path));
+        for (size_t k = 0; k < N; k++)
+            assert_int_equal(shared_names_have_path(shared[i], rows[k].path != NULL ? rows[k].path : ""),
+                             strcmp(path, rows[k].path != NULL ? rows[k].path : "") == 0);
+        assert_true(!rows[i].has_root || malloc_usable_size(shared[i]) < 80); /* less than with the path */
+    }
+    for (size_t i = 0; i < N; i++)
+        shared_names_unref(&pool, shared[i]);
     volume_names_pool_finish(&pool);
 }
 
@@ -258,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_entry_goes_in_again_under_another_path, fill, empty),
         cmocka_unit_test_setup_teardown(an_entry_that_is_nowhere_may_be_removed, fill, empty),
         cmocka_unit_test(names_are_copied_whole),
+        cmocka_unit_test(paths_of_every_shape_come_back_as_they_were),
         cmocka_unit_test(tables_of_one_pool_keep_the_names_of_a_volume_once),
         cmocka_unit_test(other_names_at_the_same_path_are_kept_apart),
     };

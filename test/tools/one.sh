@@ -26,7 +26,7 @@ case $base in
 '') echo "usage: make test-one T=<file[::test] or unit test program>" >&2; exit 2 ;;
 *.py)
     mapfile -t found < <(compgen -G "$file" || compgen -G "test/$file" || compgen -G "test/*/$base")
-    [ ${#found[@]} = 1 ] || { echo "one.sh: ${#found[@]} files are called $file" >&2; exit 2; }
+    [ ${#found[@]} = 1 ] || { echo "one.sh: ${#found[@]} files are called $file${found[*]:+: ${found[*]}}" >&2; exit 2; }
     case $variant in
     static) make -s -j"$(nproc)" VARIANT=release emulator && build static-units ;; # which takes the release's emulator
     *) build programs emulator ;;

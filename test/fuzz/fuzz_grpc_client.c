@@ -53,7 +53,7 @@ static void on_outcome(ProtobufCMessage *response, const struct error *error, vo
     target.n_outcomes++;
 }
 
-static void ask(struct grpc_channel *channel)
+static void start_call(struct grpc_channel *channel)
 {
     V1alpha1__MountRequest request;
 
@@ -118,8 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     target.n_outcomes = 0;
     channel = grpc_channel_create(&target.loop, &config, NULL);
-    ask(channel);
-    ask(channel);
+    start_call(channel);
+    start_call(channel);
     serve(data, size);
     grpc_channel_destroy(channel);
     (void)uv_run(&target.loop, UV_RUN_DEFAULT);

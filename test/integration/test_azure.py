@@ -191,7 +191,7 @@ def test_a_class_without_items_mounts_nothing_and_is_logged(client, azure, emula
     ({"objects": "array: {\n"}, "yaml"),
     ({"objects": "array:\n  - objectName: x\n"}, "yaml"),
 ])
-def test_a_wrong_parameter_is_named_without_asking_the_cloud(client, emulator, overrides, word):
+def test_a_wrong_parameter_is_named_without_a_request_to_the_cloud(client, emulator, overrides, word):
     code, message = mount_failure(client, **overrides)
     assert code == CODES.INVALID_ARGUMENT
     assert word.lower() in message.lower()

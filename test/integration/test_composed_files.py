@@ -209,7 +209,7 @@ def test_what_cannot_be_composed_is_named_and_nothing_is_quoted(client, fields, 
     ({"format": "env", "objectAlias": "plain"}, "plain"),
     ({"format": "env", "filePermission": "9"}, "invalid filePermission"),
 ])
-def test_a_wrong_item_is_refused_before_the_vault_is_asked(client, emulator, fields, words):
+def test_a_wrong_item_is_refused_before_any_request_to_the_vault(client, emulator, fields, words):
     emulator.reset_counters()
     code, message = mount_failure(client, objects=objects_of(item("plain"), {"objectAlias": "out", **fields}))
     assert code == CODES["INVALID_ARGUMENT"] and words in message, message

@@ -408,7 +408,7 @@ def test_nmi_may_take_its_time_but_not_more_than_the_caller_has(client, emulator
 
 # --- the emulator refuses wrong credentials ---
 
-def ask(url, headers=None, body=None, context=None):
+def send_request(url, headers=None, body=None, context=None):
     """(status, text)"""
     request = urllib.request.Request(url, headers=headers or {}, data=None if body is None else urllib.parse.urlencode(body).encode())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
@@ -426,16 +426,16 @@ def test_the_node_serves_only_requests_with_the_required_header(emulator):
     set_node(emulator)
     bind(emulator)
     metadata = {"Metadata": "true"}
-    assert ask(imds, metadata)[0] == 200
-    assert ask(imds)[0] == 400 and "bad_request_102" in ask(imds)[1]
-    assert ask(imds.replace("2018-02-01", "2017-09-01"), metadata)[0] == 400
-    assert ask(imds.replace("vault", "storage"), metadata)[0] == 400
-    assert ask(imds, {"Via": "1.1 proxy", **metadata})[0] == 403
+    assert send_request(imds, metadata)[0] == 200
+    assert send_request(imds)[0] == 400 and "bad_request_102" in send_request(imds)[1]
+    assert send_request(imds.replace("2018-02-01", "2017-09-01"), metadata)[0] == 400
+    assert send_request(imds.replace("vault", "storage"), metadata)[0] == 400
+    assert send_request(imds, {"Via": "1.1 proxy", **metadata})[0] == 403
     nmi = f"{node}/host/token/?resource={resource}"
-    assert ask(nmi, {"podname": "web", "podns": "default"})[0] == 200
-    assert ask(nmi, {"podname": "web"})[0] == 400
-    assert ask(nmi, {"podname": "web", "podns": "other"})[0] == 404
-    assert ask(f"{node}/host/token?resource={resource}", {"podname": "web", "podns": "default"})[0] == 404
+    assert send_request(nmi, {"podname": "web", "podns": "default"})[0] == 200
+    assert send_request(nmi, {"podname": "web"})[0] == 400
+    assert send_request(nmi, {"podname": "web", "podns": "other"})[0] == 404
+    assert send_request(f"{node}/host/token?resource={resource}", {"podname": "web", "podns": "default"})[0] == 404
 
 
 @pytest.mark.parametrize("what,number", [("good", None), ("old signature", None), ("replayed", 50013), ("no id", 50013), ("audience", 700023),
@@ -457,10 +457,10 @@ def test_entra_verifies_what_an_application_signs(emulator, certificate, what, n
     context.check_hostname = False  # the name does not resolve everywhere
     direct = url.replace("login.localhost", "127.0.0.1")
     headers = {"Host": f"login.localhost:{emulator.tls_port}"}
-    status, text = ask(direct, headers, body, context)
+    status, text = send_request(direct, headers, body, context)
     if what == "replayed":
         assert status == 200
-        status, text = ask(direct, headers, body, context)
+        status, text = send_request(direct, headers, body, context)
     assert (status == 200) == (number is None), text
     if number is not None:
         assert f"AADSTS{number}:" in text

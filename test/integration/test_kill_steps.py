@@ -149,7 +149,7 @@ def test_killed_at_every_step_of_a_rotation_in_place(stage, scripted, layouts):
         paths = [Path(top) / name for top, _, names in os.walk(target, followlinks=True) for name in names]
         return {name: path.read_bytes() for path in paths if not (name := str(path.relative_to(target))).startswith("..") and path.exists()}
 
-    def call_without_an_answer():
+    def call_without_a_response():
         provider.away, driver = True, Driver(node, ROTATE, name="without")
         driver.client.future(rpc.PUBLISH, rpc.publish_request(target)).exception(timeout=20)
         driver.destroy()
@@ -171,7 +171,7 @@ def test_killed_at_every_step_of_a_rotation_in_place(stage, scripted, layouts):
         found = files()
         torn[0] += found not in (old, new)
         if torn[0] in (1, 5):  # each waits for the provider for some seconds
-            call_without_an_answer()
+            call_without_a_response()
             assert files() == found, "a call without an answer has changed the volume"
         assert set(old) & set(new) <= set(found), "a file that both have is missing"
         assert all(is_between(content, old.get(path), new.get(path)) for path, content in found.items())

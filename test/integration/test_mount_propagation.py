@@ -82,7 +82,7 @@ def test_a_second_kubelet_is_noticed_by_its_publishes(node, kubelet, start, scri
     driver.unpublish(rpc.unpublish_request(other))
 
 
-def test_a_driver_without_a_kubelets_directory_does_not_ask(node, start_driver, scripted):
+def test_a_driver_without_a_kubelets_directory_is_ready_without_this_check(node, start_driver, scripted):
     scripted()
     node.add_class()
     driver = start_driver(f"--health-addr=127.0.0.1:{(port := free_port())}")

@@ -90,7 +90,7 @@ def test_responses_of_private_endpoints(start, healthy_ms, a):
 
 
 @pytest.mark.parametrize("a", ["wrong id", "wrong question", "garbage", "silent", "servfail", "refused"])
-def test_another_name_server_is_asked(start, a):
+def test_another_name_server_is_used(start, a):
     """The responses of the first one about A are of no use."""
     with NameServer(DOMAIN, a=a) as bad, NameServer(DOMAIN) as good:
         took = first_mount(start(bad, good))

@@ -68,7 +68,7 @@ def test_pods_start_while_the_vault_is_a_black_hole_until_the_values_are_too_old
     assert f"the vault cannot answer, serving the value that was kept" in azure.log
 
 
-def test_a_vault_that_answers_with_500_or_resets_is_away_and_one_that_refuses_is_not(azure, client, emulator):
+def test_a_vault_that_returns_500_or_resets_is_away_and_one_that_refuses_is_not(azure, client, emulator):
     mount(client)
     emulator.add_fault("status", id="away", status=400, service="vault")
     mount_failure(client, timeout=SHORT)

@@ -48,7 +48,7 @@ def break_vault(emulator, vault, **fault):
     emulator.add_fault(**fault, service="vault", host_contains=HOSTS[vault])
 
 
-def hosts_asked(emulator):
+def hosts_requested(emulator):
     return [request["host"].split(":")[0] for request in emulator.requests("vault")]
 
 
@@ -158,7 +158,7 @@ def test_a_vault_that_cannot_answer_is_replaced(protocol, azure, client, vaults,
     [(name, version)] = versions_of(response)
     assert name == "secret/secret1" and version.endswith(f"@{HOSTS[WEST]}") and len(version) > len(HOSTS[WEST]) + 10
     assert list(response.warnings) == [f"{HOSTS[EAST]} cannot answer, the fallback vault {HOSTS[WEST]} serves secret/secret1"]
-    assert HOSTS[NORTH] not in hosts_asked(vaults)
+    assert HOSTS[NORTH] not in hosts_requested(vaults)
     [line] = [line for line in azure.log.splitlines() if "a fallback vault serves objects" in line]
     assert HOSTS[EAST] in line and HOSTS[WEST] in line
     assert metric_sum(azure.metrics(), "azure_fallback_reads_total", outcome="served") == 1
@@ -170,27 +170,27 @@ def test_a_vault_whose_name_leads_nowhere_is_replaced(protocol, client, vaults):
 
 
 @pytest.mark.parametrize("fault", ANSWERS, ids=fault_name)
-def test_any_answer_of_the_vault_counts(protocol, client, vaults, fault):
+def test_any_response_of_the_vault_counts(protocol, client, vaults, fault):
     break_vault(vaults, EAST, **fault)
     rpc.failure(mount, client, fallbackKeyvaults=WEST)
-    assert set(hosts_asked(vaults)) == {HOSTS[EAST]}
+    assert set(hosts_requested(vaults)) == {HOSTS[EAST]}
 
 
-def test_a_missing_object_and_missing_rights_are_answers(client, vaults):
+def test_a_missing_object_and_missing_rights_are_responses(client, vaults):
     vaults.set_secret("only-west", "x", vault=WEST)
     code, _ = mount_failure(client, "only-west", fallbackKeyvaults=WEST)
     assert code == CODES.NOT_FOUND
     vaults.set_policy(vault=EAST, permissions=["list"])
     code, _ = mount_failure(client, fallbackKeyvaults=WEST)
     assert code == CODES.PERMISSION_DENIED
-    assert HOSTS[WEST] not in hosts_asked(vaults)
+    assert HOSTS[WEST] not in hosts_requested(vaults)
 
 
-def test_without_trouble_a_fallback_vault_is_not_asked(protocol, azure, client, vaults):
+def test_without_trouble_a_fallback_vault_gets_no_request(protocol, azure, client, vaults):
     for _ in range(3):
         response = mount(client, fallbackKeyvaults=f"{WEST}, {NORTH}")
         assert files(response) == {"secret1": tutorial.SECRETS["secret1"].encode()} and not response.warnings
-    assert hosts_asked(vaults) == [HOSTS[EAST]] * 3
+    assert hosts_requested(vaults) == [HOSTS[EAST]] * 3
     assert metric_sum(azure.metrics(), "azure_fallback_reads_total") == 0
 
 
@@ -198,7 +198,7 @@ def test_a_slow_vault_is_preferred_to_a_fast_fallback_vault(protocol, azure, cli
     vaults.add_fault("latency", service="vault", host_contains=HOSTS[EAST], latency_ms=3500)
     response = mount(client, fallbackKeyvaults=WEST)
     assert files(response) == {"secret1": tutorial.SECRETS["secret1"].encode()} and not response.warnings
-    assert HOSTS[WEST] in hosts_asked(vaults)
+    assert HOSTS[WEST] in hosts_requested(vaults)
     assert metric_sum(azure.metrics(), "azure_fallback_reads_total", outcome="unused") == 1
 
 
@@ -206,7 +206,7 @@ def test_a_pause_that_ends_in_time_is_waited_for(client, vaults):
     break_vault(vaults, EAST, kind="status", status=429, retry_after=4, count=1)
     response = mount(client, fallbackKeyvaults=WEST)
     assert files(response) == {"secret1": tutorial.SECRETS["secret1"].encode()}
-    assert HOSTS[WEST] not in hosts_asked(vaults)
+    assert HOSTS[WEST] not in hosts_requested(vaults)
 
 
 def test_many_objects_of_a_silent_vault_come_in_time(protocol, client, vaults):
@@ -234,7 +234,7 @@ def test_a_class_without_it_sends_what_it_always_sent(client, vaults):
     break_vault(vaults, EAST, kind="status", status=503, retry_after=1)
     code, message = mount_failure(client)
     assert code == CODES.UNAVAILABLE and "returned HTTP 503 after 4 tries" in message and "fallback" not in message
-    assert hosts_asked(vaults) == [HOSTS[EAST]] * 4
+    assert hosts_requested(vaults) == [HOSTS[EAST]] * 4
 
 
 # --- rotation ---

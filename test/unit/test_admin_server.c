@@ -101,8 +101,8 @@ static void on_outcome(struct http_response *response, enum http_hop hop, const 
     (void)snprintf(o->type, sizeof(o->type), "%s", type != NULL ? type : "");
 }
 
-static void ask(struct fixture *f, const char *method, const char *path, const char *const *headers,
-                struct outcome *o)
+static void send_request(struct fixture *f, const char *method, const char *path, const char *const *headers,
+                         struct outcome *o)
 {
     char url[128];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", admin_server_port(f->server), path);
@@ -138,7 +138,7 @@ static void routes_serve_get_and_head_and_nothing_else(void **state)
     open_all(&f);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct outcome o;
-        ask(&f, cases[i].method, cases[i].path, NULL, &o);
+        send_request(&f, cases[i].method, cases[i].path, NULL, &o);
         wait_for(&f, &o.calls);
         assert_int_equal(o.status, cases[i].status);
         assert_string_equal(o.body, cases[i].body);
@@ -153,9 +153,9 @@ static void a_reply_may_come_later(void **state)
     open_all(&f);
     struct outcome late;
     struct outcome quick;
-    ask(&f, "GET", "/late", NULL, &late);
+    send_request(&f, "GET", "/late", NULL, &late);
     wait_for(&f, &f.late);
-    ask(&f, "GET", "/hello", NULL, &quick); /* others are served meanwhile */
+    send_request(&f, "GET", "/hello", NULL, &quick); /* others are served meanwhile */
     wait_for(&f, &quick.calls);
     assert_int_equal(late.calls, 0);
     admin_request_reply(f.held, 200, "a/b", "done", 4);
@@ -174,7 +174,7 @@ static void destroying_the_server_drops_open_requests(void **state)
         struct fixture f;
         open_all(&f);
         struct outcome o;
-        ask(&f, "GET", paths[i], NULL, &o);
+        send_request(&f, "GET", paths[i], NULL, &o);
         wait_for(&f, &f.late);
         admin_server_destroy(f.server);
         f.server = NULL;
@@ -195,10 +195,10 @@ static void too_large_a_header_is_refused(void **state)
     line[1] = ':';
     const char *const headers[] = {line, NULL};
     struct outcome o;
-    ask(&f, "GET", "/hello", headers, &o);
+    send_request(&f, "GET", "/hello", headers, &o);
     wait_for(&f, &o.calls);
     assert_int_not_equal(o.status, 200);
-    ask(&f, "GET", "/hello", NULL, &o);
+    send_request(&f, "GET", "/hello", NULL, &o);
     wait_for(&f, &o.calls);
     assert_int_equal(o.status, 200);
     close_all(&f);

@@ -174,7 +174,7 @@ static void a_token_that_cannot_be_had_fails_the_objects_that_need_it(void **sta
 
 /* --- fallback vaults --- */
 
-static void without_trouble_fallback_vaults_are_not_asked(void **state)
+static void without_trouble_fallback_vaults_get_no_requests(void **state)
 {
     struct fixture *fixture = *state;
     set(fixture, "fallbackKeyvaults", "west, north");
@@ -208,7 +208,7 @@ static void a_vault_that_cannot_answer_is_replaced_by_the_next(void **state)
     }
 }
 
-static void any_answer_of_a_vault_is_taken(void **state)
+static void any_response_of_a_vault_is_taken(void **state)
 {
     static const struct fake_response rows[] = {
         {.status = 404, .body = "{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"no\"}}"},
@@ -232,7 +232,7 @@ static void any_answer_of_a_vault_is_taken(void **state)
     }
 }
 
-static void the_answer_of_a_fallback_vault_ends_the_search(void **state)
+static void the_response_of_a_fallback_vault_ends_the_search(void **state)
 {
     struct fixture *fixture = *state;
     set(fixture, "fallbackKeyvaults", "west, north");
@@ -367,7 +367,7 @@ static void many_objects_wait_for_a_silent_vault_once(void **state)
         strstr(fixture->result, "serves secret/a0, secret/a1, secret/a2, secret/a3, secret/a4 and 195 more"));
 }
 
-static void a_mount_returns_to_a_vault_that_answers_again(void **state)
+static void a_mount_returns_to_a_vault_that_responds_again(void **state)
 {
     struct fixture *fixture = *state;
     set(fixture, "fallbackKeyvaults", "west");
@@ -482,7 +482,7 @@ static void the_youngest_kept_value_counts_whatever_vault_it_is_of(void **state)
     assert_non_null(strstr(fixture->result, "read up to 600 s ago"));
 }
 
-static void nothing_kept_is_served_before_every_vault_was_asked(void **state)
+static void nothing_kept_is_served_before_every_vault_had_a_request(void **state)
 {
     static const uint64_t times[] = {2000, 4000, 8000, 16000, 30000, 120000};
     struct fixture *fixture = *state;
@@ -498,7 +498,7 @@ static void nothing_kept_is_served_before_every_vault_was_asked(void **state)
     }
 }
 
-static void a_fallback_vault_that_has_answered_goes_before_what_is_kept(void **state)
+static void a_fallback_vault_that_has_responded_goes_before_what_is_kept(void **state)
 {
     static const uint64_t times[] = {2000, 4000, 8000, 16000, 30000, 120000};
     struct fixture *fixture = *state;
@@ -560,10 +560,10 @@ int main(void)
         FALLBACK(objects_name_their_vaults_and_share_tokens_by_audience),
         FALLBACK(a_class_without_a_vault_needs_one_in_each_object),
         FALLBACK(a_token_that_cannot_be_had_fails_the_objects_that_need_it),
-        FALLBACK(without_trouble_fallback_vaults_are_not_asked),
+        FALLBACK(without_trouble_fallback_vaults_get_no_requests),
         FALLBACK(a_vault_that_cannot_answer_is_replaced_by_the_next),
-        FALLBACK(any_answer_of_a_vault_is_taken),
-        FALLBACK(the_answer_of_a_fallback_vault_ends_the_search),
+        FALLBACK(any_response_of_a_vault_is_taken),
+        FALLBACK(the_response_of_a_fallback_vault_ends_the_search),
         FALLBACK(a_failure_of_all_vaults_has_all_causes),
         FALLBACK(a_silent_vault_is_waited_for_twice_as_long_as_it_takes_to_be_late),
         FALLBACK(a_late_response_of_the_vault_itself_is_preferred),
@@ -571,14 +571,14 @@ int main(void)
         FALLBACK(the_order_is_tried_within_a_short_deadline),
         FALLBACK(a_pause_after_429_within_the_mounts_time_is_waited_for),
         FALLBACK(many_objects_wait_for_a_silent_vault_once),
-        FALLBACK(a_mount_returns_to_a_vault_that_answers_again),
+        FALLBACK(a_mount_returns_to_a_vault_that_responds_again),
         FALLBACK(versions_are_read_from_the_vault_that_listed_them),
         FALLBACK(selected_objects_are_read_from_the_vault_that_listed_them_or_those_behind_it),
         FALLBACK(an_object_has_the_fallback_vaults_of_its_item_or_of_its_class),
         FALLBACK(a_key_may_fall_back_from_a_managed_hsm_to_a_vault),
         FALLBACK(the_youngest_kept_value_counts_whatever_vault_it_is_of),
-        FALLBACK(nothing_kept_is_served_before_every_vault_was_asked),
-        FALLBACK(a_fallback_vault_that_has_answered_goes_before_what_is_kept),
+        FALLBACK(nothing_kept_is_served_before_every_vault_had_a_request),
+        FALLBACK(a_fallback_vault_that_has_responded_goes_before_what_is_kept),
         FALLBACK(a_refusal_of_one_vault_ends_the_copies_of_the_others),
         FALLBACK(an_object_that_a_fallback_vault_lacks_ends_that_object_alone),
     };

@@ -87,7 +87,7 @@ static void assert_question(const struct recipe *recipe, const char *method, con
     "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_"        \
     "assertion="
 
-static void each_mode_asks_its_own_service_in_one_request(void **state)
+static void each_mode_sends_its_own_service_one_request(void **state)
 {
     (void)state;
     static const char *const form[] = {FORM, NULL};
@@ -562,7 +562,7 @@ static void a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_it
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_mode_asks_its_own_service_in_one_request),
+        cmocka_unit_test(each_mode_sends_its_own_service_one_request),
         cmocka_unit_test(a_line_break_in_a_pod_name_does_not_split_a_header),
         cmocka_unit_test(no_two_identities_that_differ_have_the_same_key),
         cmocka_unit_test(credentials_of_one_application_are_one_principal),

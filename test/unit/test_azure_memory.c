@@ -303,7 +303,7 @@ static struct identity *make_identity(enum credential_kind kind, const void *cre
     return identity;
 }
 
-static int ask_with(struct identity *identity, struct error **err)
+static int request_token_with(struct identity *identity, struct error **err)
 {
     const struct token_request_context context = {.now_unix = 1700000000};
     struct token_request request = {0};
@@ -322,14 +322,14 @@ static int ask_with(struct identity *identity, struct error **err)
     return rc;
 }
 
-static int ask_with_a_secret(struct error **err)
+static int request_token_with_a_secret(struct error **err)
 {
-    return ask_with(make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, err), err);
+    return request_token_with(make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, err), err);
 }
 
-static int ask_with_a_certificate(struct error **err)
+static int request_token_with_a_certificate(struct error **err)
 {
-    return ask_with(
+    return request_token_with(
         make_identity(CREDENTIAL_CERTIFICATE, fixture.certificate.data, fixture.certificate.len, err), err);
 }
 
@@ -354,8 +354,8 @@ static int take_a_token(struct error **err)
 static void identities(void **state)
 {
     (void)state;
-    fail_each_allocation(ask_with_a_secret, MAY_DO_WITHOUT);
-    fail_each_allocation(ask_with_a_certificate, MAY_DO_WITHOUT | SAMPLE);
+    fail_each_allocation(request_token_with_a_secret, MAY_DO_WITHOUT);
+    fail_each_allocation(request_token_with_a_certificate, MAY_DO_WITHOUT | SAMPLE);
     fail_each_allocation(take_a_token, 0);
 }
 

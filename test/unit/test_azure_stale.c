@@ -122,7 +122,7 @@ static void every_way_of_not_answering_counts(void **state)
     }
 }
 
-static void any_other_answer_does_not(void **state)
+static void any_other_response_does_not(void **state)
 {
     static const int statuses[] = {400, 302, 418, 405};
     struct fixture *fixture = *state;
@@ -453,7 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON(a_first_mount_gets_the_value_its_version_and_when_it_was_read),
         ON(every_way_of_not_answering_counts),
-        ON(any_other_answer_does_not),
+        ON(any_other_response_does_not),
         ON(a_silent_vault_gets_ten_seconds_or_half_of_the_time),
         ON(a_rotation_check_is_not_served),
         ON(what_a_rotation_check_reads_is_kept),

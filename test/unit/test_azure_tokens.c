@@ -33,7 +33,7 @@ static void many_gets_at_once_cost_one_request(void **state)
     tear_down(&fixture);
 }
 
-static void another_credential_asks_for_itself(void **state)
+static void another_credential_has_a_request_of_its_own(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -50,7 +50,7 @@ static void another_credential_asks_for_itself(void **state)
     tear_down(&fixture);
 }
 
-static void a_token_that_has_ended_is_wiped_without_anybody_asking(void **state)
+static void a_token_that_has_ended_is_wiped_without_a_lookup(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -99,7 +99,7 @@ static void a_token_near_its_end_is_renewed_behind_the_back_of_those_it_still_se
 }
 
 /* IMDS and NMI hand out the same token until it ends. */
-static void a_service_that_has_nothing_newer_is_not_asked_each_time(void **state)
+static void a_service_that_has_nothing_newer_gets_no_request_each_time(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -290,7 +290,7 @@ static struct fake_response failing_service(struct fake *fake, const char *url, 
         .status = trouble->status, .body = "{}", .retry_after_ms = trouble->retry_after_ms};
 }
 
-static void imds_is_asked_again_until_it_is_well(void **state)
+static void imds_gets_requests_until_it_is_well(void **state)
 {
     (void)state;
     static const struct {
@@ -320,7 +320,7 @@ static void imds_is_asked_again_until_it_is_well(void **state)
     }
 }
 
-static void what_imds_means_is_not_asked_again(void **state)
+static void what_imds_means_is_not_requested_again(void **state)
 {
     (void)state;
     static const int statuses[] = {400, 401, 403, 405};
@@ -399,17 +399,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_gets_at_once_cost_one_request),
-        cmocka_unit_test(another_credential_asks_for_itself),
-        cmocka_unit_test(a_token_that_has_ended_is_wiped_without_anybody_asking),
+        cmocka_unit_test(another_credential_has_a_request_of_its_own),
+        cmocka_unit_test(a_token_that_has_ended_is_wiped_without_a_lookup),
         cmocka_unit_test(a_token_near_its_end_is_renewed_behind_the_back_of_those_it_still_serves),
-        cmocka_unit_test(a_service_that_has_nothing_newer_is_not_asked_each_time),
+        cmocka_unit_test(a_service_that_has_nothing_newer_gets_no_request_each_time),
         cmocka_unit_test(a_failed_renewal_leaves_the_old_token_until_its_end),
         cmocka_unit_test(the_cache_is_bounded_and_so_are_requests_in_flight),
         cmocka_unit_test(the_last_cancelled_waiter_cancels_the_request),
         cmocka_unit_test(a_certificate_is_read_in_a_thread_and_a_cancelled_one_leaves_nothing),
         cmocka_unit_test(a_certificate_that_cannot_be_used_is_opened_once),
-        cmocka_unit_test(imds_is_asked_again_until_it_is_well),
-        cmocka_unit_test(what_imds_means_is_not_asked_again),
+        cmocka_unit_test(imds_gets_requests_until_it_is_well),
+        cmocka_unit_test(what_imds_means_is_not_requested_again),
         cmocka_unit_test(a_service_of_the_node_that_does_not_respond_is_named_with_a_hint),
     };
     return cmocka_run_group_tests_name("azure_tokens", tests, NULL, NULL);

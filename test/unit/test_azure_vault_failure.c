@@ -222,7 +222,7 @@ static void a_vault_is_silent_when_the_callers_time_is_over(void **state)
     vault_call_cancel(&fixture->call);
 }
 
-static void a_vault_that_was_not_asked_for_lack_of_time_is_not_blamed(void **state)
+static void a_vault_that_got_no_request_for_lack_of_time_is_not_blamed(void **state)
 {
     struct fixture *fixture = *state;
     start(fixture, 0);
@@ -243,7 +243,7 @@ int main(void)
         CASE(the_error_of_a_read_says_which_kind_it_is),
         CASE(a_vault_that_throttles_beyond_the_callers_time_cannot_answer),
         CASE(a_vault_is_silent_when_the_callers_time_is_over),
-        CASE(a_vault_that_was_not_asked_for_lack_of_time_is_not_blamed),
+        CASE(a_vault_that_got_no_request_for_lack_of_time_is_not_blamed),
     };
     return cmocka_run_group_tests_name("azure vault failure", tests, NULL, NULL);
 }

@@ -266,21 +266,21 @@ static void a_call_gets_a_shared_failure_later_and_without_a_request(void **stat
     complete_lookup(fixture, "1", "x");
 }
 
-static void ask_again(struct secret_provider_class *class, const struct error *error, void *arg)
+static void get_again(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
 
     assert_null(class);
     assert_int_equal(error_code(error), GRPC_STATUS_PERMISSION_DENIED);
     if (++fixture->failures < 5)
-        assert_non_null(class_cache_start(fixture->cache, "shop", "web", ask_again, fixture, NULL));
+        assert_non_null(class_cache_start(fixture->cache, "shop", "web", get_again, fixture, NULL));
 }
 
 static void a_callback_may_start_a_call_for_the_same_failure(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_non_null(class_cache_start(fixture->cache, "shop", "web", ask_again, fixture, NULL));
+    assert_non_null(class_cache_start(fixture->cache, "shop", "web", get_again, fixture, NULL));
     fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(fixture->failures, 1); /* never from inside */
     while (fixture->failures < 5)

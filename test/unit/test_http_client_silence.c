@@ -228,7 +228,7 @@ static void a_request_that_is_cancelled_at_once_leaves_its_connection(void **sta
 }
 
 /* Two are sent: nobody can know that the server is only slow. From then on it is given its time. */
-static void a_server_that_is_slow_is_asked_twice_once(void **state)
+static void a_server_that_is_slow_gets_a_request_twice_once(void **state)
 {
     (void)state;
     struct fixture f;
@@ -298,7 +298,7 @@ int main(void)
         cmocka_unit_test(a_write_starts_again_only_if_the_server_may_get_it_twice),
         cmocka_unit_test(a_request_that_ends_without_a_byte_takes_its_connection_along),
         cmocka_unit_test(a_request_that_is_cancelled_at_once_leaves_its_connection),
-        cmocka_unit_test(a_server_that_is_slow_is_asked_twice_once),
+        cmocka_unit_test(a_server_that_is_slow_gets_a_request_twice_once),
         cmocka_unit_test(a_request_that_takes_long_by_design_is_left_alone),
         cmocka_unit_test(requests_that_wait_keep_their_deadline),
     };

@@ -153,8 +153,8 @@ static void on_outcome(ProtobufCMessage *response, const struct error *error, vo
     f->response = response;
 }
 
-static void ask(struct fixture *f, const char *method, const ProtobufCMessage *request,
-                const ProtobufCMessageDescriptor *type, uint64_t timeout_ms)
+static void call(struct fixture *f, const char *method, const ProtobufCMessage *request,
+                 const ProtobufCMessageDescriptor *type, uint64_t timeout_ms)
 {
     f->done = false;
     drop_response(f);
@@ -179,7 +179,7 @@ static void mount_with(struct fixture *f, const char *attributes, const char *se
     request.permission = (char *)(uintptr_t)permission;
     request.current_object_version = versions;
     request.n_current_object_version = 1;
-    ask(f, SERVICE "Mount", &request.base, &v1alpha1__mount_response__descriptor, timeout_ms);
+    call(f, SERVICE "Mount", &request.base, &v1alpha1__mount_response__descriptor, timeout_ms);
 }
 
 /* --- tests --- */
@@ -191,7 +191,7 @@ static void version_names_the_protocol_and_the_provider(void **state)
     const V1alpha1__VersionResponse *response;
 
     v1alpha1__version_request__init(&request);
-    ask(f, SERVICE "Version", &request.base, &v1alpha1__version_response__descriptor, 10000);
+    call(f, SERVICE "Version", &request.base, &v1alpha1__version_response__descriptor, 10000);
     assert_int_equal(f->code, GRPC_STATUS_OK);
     response = (const V1alpha1__VersionResponse *)f->response;
     assert_string_equal(response->version, "v1alpha1");
@@ -206,8 +206,8 @@ static void any_service_is_healthy(void **state)
 
     grpc__health__v1__health_check_request__init(&request);
     request.service = (char *)(uintptr_t) "whatever";
-    ask(f, "/grpc.health.v1.Health/Check", &request.base,
-        &grpc__health__v1__health_check_response__descriptor, 10000);
+    call(f, "/grpc.health.v1.Health/Check", &request.base,
+         &grpc__health__v1__health_check_response__descriptor, 10000);
     assert_int_equal(f->code, GRPC_STATUS_OK);
     assert_int_equal(((const Grpc__Health__V1__HealthCheckResponse *)f->response)->status, 1);
 }

@@ -51,7 +51,7 @@ static size_t label_len(const char *label, const char *end)
 bool pem_next(const char **at, const char *end, struct pem_block *ret)
 {
     static const char begin[] = "-----BEGIN ", finish[] = "-----END ", dashes[] = "-----";
-    const char *start = NULL;
+    const char *start = NULL, *stop = NULL;
     while ((start = memmem(*at, (size_t)(end - *at), begin, sizeof(begin) - 1)) != NULL) {
         const char *label = start + sizeof(begin) - 1;
         *at = label;
@@ -59,12 +59,15 @@ bool pem_next(const char **at, const char *end, struct pem_block *ret)
         if (len == 0)
             continue;
         const char *body = label + len + sizeof(dashes) - 1;
-        const char *stop = memmem(body, (size_t)(end - body), finish, sizeof(finish) - 1);
+        if (stop == NULL || stop < body)
+            stop = memmem(body, (size_t)(end - body), finish, sizeof(finish) - 1);
         if (stop == NULL)
             return false;
+        if (memmem(body, (size_t)(stop - body), begin, sizeof(begin) - 1) != NULL)
+            continue; /* this one is cut off: the end belongs to one that begins within it */
         const char *behind = stop + sizeof(finish) - 1;
         if (label_len(behind, end) != len || memcmp(behind, label, len) != 0)
-            continue; /* another block begins within this one: that one counts */
+            continue;
         behind += len + sizeof(dashes) - 1;
         *ret = (struct pem_block){
             .label = label,

@@ -19,6 +19,7 @@
 #include "common/base/buffer.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
+#include "common/crypto/der.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/pem.h"
 
@@ -39,12 +40,13 @@ struct extra {
 };
 
 struct ca_bundle {
+    struct log *log;            /* borrowed, may be NULL */
     char *file;                 /* "" = none */
     char *dirs;                 /* "" = none */
     unsigned reads;             /* of the bundle file so far */
     struct stat seen;           /* the bundle file when it was read */
     uint64_t checked_ms;        /* when `seen` was */
-    struct memory_file all;     /* bundle and directories; fd -1: the directories add nothing */
+    struct memory_file all;     /* bundle and directories; fd -1: the bundle is all there is */
     struct memory_file retired; /* the former one: a connection that is being made may still read it */
     struct extra extras[CA_BUNDLE_MAX_EXTRA];
     unsigned next_extra;
@@ -56,6 +58,14 @@ struct seen {
     char (*hex)[HEX];
     size_t n;
     size_t cap;
+};
+
+/* What a file holds. */
+struct content {
+    size_t certificates;
+    size_t added;   /* of these, to those seen before */
+    size_t damaged; /* certificates that cannot be read */
+    bool mixed;     /* there is more than certificates and text between them */
 };
 
 static const char *system_file(void)
@@ -80,7 +90,7 @@ static const char *from_environment(const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-struct ca_bundle *ca_bundle_create(const char *file, const char *dirs)
+struct ca_bundle *ca_bundle_create(const char *file, const char *dirs, struct log *log)
 {
     static const char system_dirs[] = "/etc/ssl/certs:/etc/pki/tls/certs";
     struct ca_bundle *bundle = calloc(1, sizeof(*bundle));
@@ -93,6 +103,7 @@ struct ca_bundle *ca_bundle_create(const char *file, const char *dirs)
         file = env_file != NULL ? env_file : system_file();
     if (dirs == NULL)
         dirs = env_dirs != NULL ? env_dirs : only_file ? "" : system_dirs;
+    bundle->log = log;
     bundle->all.fd = bundle->retired.fd = -1;
     for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++)
         bundle->extras[i].file.fd = bundle->extras[i].retired.fd = -1;
@@ -157,19 +168,10 @@ static int memory_file_make(struct ca_bundle *bundle, const struct buffer *conte
 }
 
 /* Adds a certificate to `seen`; false when it is there already, or memory lacks. */
-static bool add_seen(struct seen *seen, const struct pem_block *block)
+static bool add_seen(struct seen *seen, const struct secret *der)
 {
-    cleanup_buffer struct buffer bare;
     char hex[HEX];
-    buffer_init(&bare, CA_BUNDLE_MAX_FILE);
-    if (buffer_reserve(&bare, block->body_len, NULL) < 0)
-        return false;
-    for (size_t i = 0; i < block->body_len; i++) { /* line breaks differ between tools */
-        char c = block->body[i];
-        if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
-            bare.data[bare.len++] = (uint8_t)c;
-    }
-    if (digest_sha256_hex(bare.data, bare.len, hex) < 0)
+    if (digest_sha256_hex(secret_bytes(der), secret_len(der), hex) < 0)
         return false;
     for (size_t i = 0; i < seen->n; i++) {
         if (memcmp(seen->hex[i], hex, HEX) == 0)
@@ -187,36 +189,63 @@ static bool add_seen(struct seen *seen, const struct pem_block *block)
     return true;
 }
 
-/* Appends the certificates of a text that are not in `seen`. Returns how many certificates it holds. */
-static size_t add_text(const struct buffer *text, struct seen *seen, struct buffer *out, size_t *ret_new)
+/* The frame of a certificate (RFC 5280, section 4.1); what is in it is the TLS library's affair. */
+static bool is_certificate(const struct secret *der)
 {
-    const char *at = buffer_str(text);
-    const char *end = at + text->len;
-    struct pem_block block;
-    size_t n = 0;
+    struct der whole = der_span(secret_bytes(der), secret_len(der)), body, part;
+    return der_take(&whole, DER_SEQUENCE, &body) == 0 && der_len(whole) == 0 &&
+           der_take(&body, DER_SEQUENCE, &part) == 0 && der_take(&body, DER_SEQUENCE, &part) == 0 &&
+           der_take(&body, DER_BIT_STRING, &part) == 0 && der_len(body) == 0;
+}
 
-    while (pem_next(&at, end, &block)) {
-        if (block.label_len != strlen("CERTIFICATE") ||
-            memcmp(block.label, "CERTIFICATE", block.label_len) != 0)
-            continue;
+static size_t count_text(const char *at, const char *end, const char *wanted)
+{
+    size_t n = 0, len = strlen(wanted);
+    for (; (at = memmem(at, (size_t)(end - at), wanted, len)) != NULL; at += len)
         n++;
-        if (!add_seen(seen, &block))
-            continue;
-        if (buffer_append(out, block.whole, block.whole_len, NULL) == 0 &&
-            buffer_append_str(out, "\n", NULL) == 0)
-            ++*ret_new;
-    }
     return n;
 }
 
-static size_t add_file(const char *path, struct seen *seen, struct buffer *out, size_t *ret_new)
+/* Appends the certificates of a text that are not in `seen`. */
+static struct content add_text(const struct buffer *text, struct seen *seen, struct buffer *out)
 {
+    static const char label[] = "CERTIFICATE";
+    const char *at = buffer_str(text), *end = at + text->len;
+    struct content content = {0};
+    struct pem_block block;
+    size_t begun = count_text(at, end, "-----BEGIN CERTIFICATE-----"),
+           blocks = count_text(at, end, "-----BEGIN ");
+
+    while (pem_next(&at, end, &block)) {
+        if (block.label_len != sizeof(label) - 1 || memcmp(block.label, label, block.label_len) != 0)
+            continue;
+        cleanup_secret struct secret *der = pem_decode(block.body, block.body_len, NULL);
+        if (der == NULL || !is_certificate(der))
+            continue;
+        content.certificates++;
+        content.mixed = content.mixed || pem_lines_lost(&block);
+        if (add_seen(seen, der) && pem_append(out, label, secret_bytes(der), secret_len(der), NULL) == 0)
+            content.added++;
+    }
+    content.damaged = begun - content.certificates;
+    content.mixed = content.mixed || blocks != content.certificates;
+    return content;
+}
+
+/* `log` may be NULL. */
+static struct content add_file(struct log *log, const char *path, struct seen *seen, struct buffer *out)
+{
+    struct content content = {0};
     cleanup_buffer struct buffer text;
     buffer_init(&text, CA_BUNDLE_MAX_FILE);
     struct stat st;
     if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) || file_read(path, CA_BUNDLE_MAX_FILE, &text, NULL) < 0)
-        return 0;
-    return add_text(&text, seen, out, ret_new);
+        return content;
+    content = add_text(&text, seen, out);
+    if (content.damaged > 0 && log != NULL)
+        log_warning(log, "CA certificates are damaged, continuing without them", LOG_STR("file", path),
+                    LOG_UINT("damaged", content.damaged), LOG_UINT("certificates", content.certificates));
+    return content;
 }
 
 /* Hashed names are links to other files of the same directory: those are read under their own name. */
@@ -227,11 +256,13 @@ static bool is_link_within(int dir_fd, const char *name)
     return len > 0 && memchr(target, '/', (size_t)len) == NULL;
 }
 
-static void add_dir(const char *path, struct seen *seen, struct buffer *out, size_t *ret_new)
+/* Returns how many certificates that were not seen before the files of a directory have. */
+static size_t add_dir(struct log *log, const char *path, struct seen *seen, struct buffer *out)
 {
     DIR *dir = opendir(path);
     const struct dirent *entry = NULL;
     unsigned n = 0;
+    size_t added = 0;
 
     while (dir != NULL && n++ < CA_BUNDLE_MAX_FILES && (entry = readdir(dir)) != NULL) {
         cleanup_free char *name = NULL;
@@ -241,28 +272,29 @@ static void add_dir(const char *path, struct seen *seen, struct buffer *out, siz
             name = NULL;
             continue;
         }
-        (void)add_file(name, seen, out, ret_new);
+        added += add_file(log, name, seen, out).added;
     }
     if (dir != NULL)
         (void)closedir(dir);
+    return added;
 }
 
-/* Everything the node trusts, into `out`. Returns whether the directories added to the bundle. */
-static bool collect(const struct ca_bundle *bundle, struct seen *seen, struct buffer *out)
+/* Everything the node trusts, into `out`. Returns whether that is something else than the bundle's file. */
+static bool collect(const struct ca_bundle *bundle, struct log *log, struct seen *seen, struct buffer *out)
 {
-    size_t from_bundle = 0;
+    struct content content = {0};
     size_t added = 0;
 
     if (*bundle->file != '\0')
-        (void)add_file(bundle->file, seen, out, &from_bundle);
+        content = add_file(log, bundle->file, seen, out);
     for (const char *p = bundle->dirs; *p != '\0';) {
         size_t len = strcspn(p, ":");
         cleanup_free char *dir = strndup(p, len);
         if (dir != NULL && len > 0)
-            add_dir(dir, seen, out, &added);
+            added += add_dir(log, dir, seen, out);
         p += len + (p[len] == ':');
     }
-    return added > 0;
+    return added > 0 || content.mixed;
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -279,9 +311,9 @@ static void node_read(struct ca_bundle *bundle, bool again)
     struct memory_file made;
     cleanup_buffer struct buffer all;
     buffer_init(&all, ALL_MAX);
-    /* Without directories, or when they add nothing, the bundle is used as it is: until it changes. libcurl
-     * caches the certificates of a path for a day, so that new certificates need a new path. */
-    if ((again || *bundle->dirs != '\0') && (collect(bundle, &seen, &all) || again) && all.len > 0 &&
+    /* When there is nothing to leave out and nothing to add, the bundle is used as it is: until it changes.
+     * libcurl caches the certificates of a path for a day, so that new certificates need a new path. */
+    if ((collect(bundle, bundle->log, &seen, &all) || again) && all.len > 0 &&
         memory_file_make(bundle, &all, &made) == 0) {
         memory_file_finish(&bundle->retired);
         bundle->retired = bundle->all;
@@ -319,11 +351,10 @@ static int extra_make(struct ca_bundle *bundle, const char *name, const struct s
 {
     struct seen seen = {0};
     cleanup_buffer struct buffer all;
-    size_t unused = 0;
     buffer_init(&all, ALL_MAX);
-    size_t found = add_file(name, &seen, &all, &unused);
+    size_t found = add_file(bundle->log, name, &seen, &all).certificates;
     if (found > 0)
-        (void)collect(bundle, &seen, &all);
+        (void)collect(bundle, /* log= */ NULL, &seen, &all); /* its damage is known */
     free(seen.hex);
     if (found == 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "CA file '%s' holds no certificate", name);

@@ -7,11 +7,15 @@
  * OpenSSL would read hashed names only. One difference: with $SSL_CERT_FILE alone only that file counts, not
  * the directories of the system as well.
  *
- * libcurl gets one file. When the directories add nothing to the bundle, that is the bundle itself; else
- * bundle and additions are put together in a memory file, and libcurl gets its path below /proc/self/fd: it
- * parses and caches that like any other file, with every TLS back end. The directories are read once, at the
- * first use; the bundle (and with it the directories) and an additional file are read again when the file has
- * changed. The requests of a mount begin together: the bundle is inspected once a millisecond.
+ * As in Go programs, what cannot be read costs nothing but itself: OpenSSL would refuse the whole file for
+ * one damaged certificate or revocation list. It is left out, with a warning that names the file.
+ *
+ * libcurl gets one file. When the bundle has nothing but certificates and the directories add nothing to it,
+ * that is the bundle itself; else the certificates are put together in a memory file, and libcurl gets its
+ * path below /proc/self/fd: it parses and caches that like any other file, with every TLS back end. The
+ * directories are read once, at the first use; the bundle (and with it the directories) and an additional
+ * file are read again when the file has changed. The requests of a mount begin together: the bundle is
+ * inspected once a millisecond.
  */
 #ifndef COMMON_HTTP_CA_BUNDLE_H
 #define COMMON_HTTP_CA_BUNDLE_H
@@ -19,6 +23,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
+#include "common/base/log.h"
 
 struct ca_bundle;
 
@@ -28,9 +33,9 @@ enum {
     CA_BUNDLE_MAX_EXTRA = 8               /* additional files at the same time */
 };
 
-/* `file` and `dirs` (":" between) NULL: those of the environment or the system. "" = none. NULL on lack of
- * memory. */
-struct ca_bundle *ca_bundle_create(const char *file, const char *dirs);
+/* `file` and `dirs` (":" between) NULL: those of the environment or the system. "" = none. `log` is borrowed
+ * and may be NULL. NULL on lack of memory. */
+struct ca_bundle *ca_bundle_create(const char *file, const char *dirs, struct log *log);
 
 /* Accepts NULL. */
 void ca_bundle_destroy(struct ca_bundle *bundle);

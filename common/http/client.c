@@ -395,7 +395,7 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     bool ok = true;
     const char *agent = config->user_agent != NULL ? config->user_agent : "secrets-store-csi";
     client->user_agent = strdup(agent);
-    client->ca_bundle = ca_bundle_create(config->ca_file, config->ca_dir);
+    client->ca_bundle = ca_bundle_create(config->ca_file, config->ca_dir, config->log);
     client->resolver = resolver_create(loop, config->log);
     client->share = curl_share_init();
     client->trusts = trust_store_create();

@@ -1,4 +1,4 @@
-"""TLS servers as they exist: one that supports TLS 1.2 alone, one whose certificate comes from a new CA."""
+"""TLS servers as they exist: one that supports TLS 1.2 alone, one whose certificate comes from a new CA. And files with CAs as they exist."""
 
 import re
 import subprocess
@@ -65,3 +65,26 @@ def test_a_replaced_ca_bundle_is_read_without_a_restart(start_cloud, start_azure
         assert isinstance(refused, RpcError) and refused.code() == CODES.UNAVAILABLE and "TLS handshake" in refused.details()
         replace(bundle, (cloud.directory / "ca.pem").read_text())
         assert texts(pods.mount(mount_request(pod="late"))) == VALUE
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+DAMAGED = {
+    "a certificate that is none": CERTIFICATE.format("MIIBAAA="),
+    "a certificate that is no base64": CERTIFICATE.format("<html>"),
+    "half a certificate": "-----BEGIN CERTIFICATE-----\nMIIDazCCAlOgAwIBAgIU\n",
+    "a damaged revocation list": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+    "a certificate without a line end": CERTIFICATE.format("MIIBAAA=").rstrip(),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_what_is_damaged_in_a_ca_bundle_costs_nothing_but_itself(emulator, start_azure, scratch, what, first):
+    good = (emulator.directory / "ca.pem").read_text()
+    bundle = scratch / "bundle.pem"
+    bundle.write_text(DAMAGED[what] + good if first else good + DAMAGED[what])
+    azure = start_azure(env={"SSL_CERT_FILE": str(bundle)})
+    with Pods(azure.socket) as pods:
+        assert texts(pods.mount(mount_request())) == VALUE
+    warnings = [line for line in azure.log.splitlines() if "CA certificates are damaged, continuing without them" in line]
+    assert len(warnings) == (0 if "list" in what else 1) and all(f'file="{bundle}"' in line for line in warnings)

@@ -17,7 +17,13 @@
 #include "common/base/file.h"
 #include "common/http/ca_bundle.h"
 
-/* What is between the lines does not matter here: nothing is parsed, only distinguished. */
+/* Certificates to tell apart, which have the frame of one and nothing in it. */
+#define A                 "MAowAwIBATAAAwEA"
+#define B                 "MAowAwIBAjAAAwEA"
+#define C                 "MAowAwIBAzAAAwEA"
+#define D                 "MAowAwIBBDAAAwEA"
+#define E                 "MAowAwIBBTAAAwEA"
+#define F                 "MAowAwIBBjAAAwEA"
 #define CERTIFICATE(body) "-----BEGIN CERTIFICATE-----\n" body "\n-----END CERTIFICATE-----\n"
 
 static char root[] = "/tmp/test_ca_bundle.XXXXXX";
@@ -44,7 +50,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(root));
     assert_int_equal(mkdir(at("one"), 0755), 0);
     assert_int_equal(mkdir(at("two"), 0755), 0);
-    put("bundle.pem", "a comment\n" CERTIFICATE("AAAA") CERTIFICATE("BBBB"));
+    put("bundle.pem", "a comment\n" CERTIFICATE(A) CERTIFICATE(B));
     unsetenv("SSL_CERT_FILE");
     unsetenv("SSL_CERT_DIR");
     return 0;
@@ -86,7 +92,7 @@ static struct ca_bundle *make(const char *dirs)
 {
     char file[512];
     (void)snprintf(file, sizeof(file), "%s", at("bundle.pem"));
-    struct ca_bundle *bundle = ca_bundle_create(file, dirs);
+    struct ca_bundle *bundle = ca_bundle_create(file, dirs, NULL);
     assert_non_null(bundle);
     return bundle;
 }
@@ -103,7 +109,7 @@ static void directories_that_add_nothing_change_nothing(void **state)
 {
     (void)state;
     char dirs[512];
-    put("one/same.pem", CERTIFICATE("BB\nBB"));
+    put("one/same.pem", CERTIFICATE("MAowAwIB\nAjAAAwEA"));
     put("one/key.pem", "-----BEGIN PRIVATE KEY-----\nCCCC\n-----END PRIVATE KEY-----\n");
     put("one/README", "no certificate");
     (void)snprintf(dirs, sizeof(dirs), "%s", at("one"));
@@ -116,14 +122,14 @@ static void directories_add_missing_certificates_under_any_name_and_once(void **
 {
     (void)state;
     char dirs[1024];
-    put("one/corporate proxy", CERTIFICATE("CCCC") CERTIFICATE("AAAA"));
-    put("two/x.crt", CERTIFICATE("CCCC"));
-    put("two/y.crt", CERTIFICATE("DDDD"));
-    put("two/.hidden", CERTIFICATE("EEEE"));
+    put("one/corporate proxy", CERTIFICATE(C) CERTIFICATE(A));
+    put("two/x.crt", CERTIFICATE(C));
+    put("two/y.crt", CERTIFICATE(D));
+    put("two/.hidden", CERTIFICATE(E));
     assert_int_equal(symlink("y.crt", at("two/12345678.0")), 0);
     (void)snprintf(dirs, sizeof(dirs), "%s/one:/no/such/directory::%s/two", root, root);
     struct ca_bundle *bundle = make(dirs);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "AAAA BBBB CCCC DDDD ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), A " " B " " C " " D " ");
     ca_bundle_destroy(bundle);
 }
 
@@ -131,15 +137,61 @@ static void the_environment_decides_when_nothing_is_given(void **state)
 {
     (void)state;
     setenv("SSL_CERT_FILE", at("bundle.pem"), 1);
-    struct ca_bundle *bundle = ca_bundle_create(NULL, NULL);
+    struct ca_bundle *bundle = ca_bundle_create(NULL, NULL, NULL);
     assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL),
                         at("bundle.pem")); /* not the system's directories */
     ca_bundle_destroy(bundle);
-    put("two/x.crt", CERTIFICATE("CCCC"));
+    put("two/x.crt", CERTIFICATE(C));
     setenv("SSL_CERT_DIR", at("two"), 1);
-    bundle = ca_bundle_create(NULL, NULL);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "AAAA BBBB CCCC ");
+    bundle = ca_bundle_create(NULL, NULL, NULL);
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), A " " B " " C " ");
     ca_bundle_destroy(bundle);
+}
+
+static void what_is_no_certificate_is_left_out(void **state)
+{
+    (void)state;
+#define CRL "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+    static const char *const texts[] = {
+        CERTIFICATE("MIIBAAA=") CERTIFICATE(A) CERTIFICATE(B), /* another length than it says */
+        CERTIFICATE(A) CERTIFICATE("!!") CERTIFICATE(B),
+        "-----BEGIN CERTIFICATE-----\nMAow\n" CERTIFICATE(A) CERTIFICATE(B),
+        CERTIFICATE(A) CERTIFICATE(B) "-----BEGIN CERTIFICATE-----\nMAow\n",
+        CRL CERTIFICATE(A) CERTIFICATE(B),
+        CERTIFICATE(A) "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" CERTIFICATE(B),
+        "-----BEGIN CERTIFICATE-----\n" A "\n-----END CERTIFICATE----------BEGIN CERTIFICATE-----\n" B
+        "\n-----END CERTIFICATE-----",
+        "  -----BEGIN CERTIFICATE-----  " A "  -----END CERTIFICATE-----\\n" CERTIFICATE(B),
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        put("bundle.pem", texts[i]);
+        struct ca_bundle *bundle = make("");
+        assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), A " " B " ");
+        ca_bundle_destroy(bundle);
+    }
+}
+
+static void a_damaged_certificate_is_reported_with_its_file(void **state)
+{
+    (void)state;
+    FILE *file = fopen(at("log"), "w+");
+    assert_non_null(file);
+    struct log *log = log_create(fileno(file), LOG_FORMAT_TEXT, 0);
+    put("bundle.pem", CERTIFICATE(A) CERTIFICATE("!!"));
+    struct ca_bundle *bundle = ca_bundle_create(at("bundle.pem"), "", log);
+    put("extra.crt", CERTIFICATE(C));
+    assert_non_null(ca_bundle_path(bundle, NULL, later(), NULL));
+    assert_non_null(ca_bundle_path(bundle, at("extra.crt"), later(), NULL));
+    ca_bundle_destroy(bundle);
+    log_destroy(log);
+    cleanup_buffer struct buffer text;
+    buffer_init(&text, 0);
+    assert_int_equal(file_read(at("log"), 1 << 20, &text, NULL), 0);
+    const char *line = strstr(buffer_str(&text), "CA certificates are damaged, continuing without them");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "bundle.pem\" damaged=1 certificates=1"));
+    assert_null(strstr(line + 1, "CA certificates are damaged")); /* once */
+    (void)fclose(file);
 }
 
 static void an_additional_file_is_trusted_besides_and_read_again_when_it_changes(void **state)
@@ -148,20 +200,20 @@ static void an_additional_file_is_trusted_besides_and_read_again_when_it_changes
     struct ca_bundle *bundle = make("");
     char extra[512];
     (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
-    put("extra.crt", CERTIFICATE("EEEE") CERTIFICATE("AAAA"));
+    put("extra.crt", CERTIFICATE(E) CERTIFICATE(A));
     const char *first = ca_bundle_path(bundle, extra, later(), NULL);
-    assert_string_equal(bodies(first), "EEEE AAAA BBBB ");
+    assert_string_equal(bodies(first), E " " A " " B " ");
     assert_ptr_equal(ca_bundle_path(bundle, extra, later(), NULL), first);
     char before[64];
     (void)snprintf(before, sizeof(before), "%s", first);
-    put("new.crt", CERTIFICATE("FFFF"));
+    put("new.crt", CERTIFICATE(F));
     char new_name[512];
     (void)snprintf(new_name, sizeof(new_name), "%s", at("new.crt"));
     assert_int_equal(rename(new_name, extra), 0);
     const char *second = ca_bundle_path(bundle, extra, later(), NULL);
-    assert_string_equal(bodies(second), "FFFF AAAA BBBB ");
+    assert_string_equal(bodies(second), F " " A " " B " ");
     assert_string_not_equal(second, before); /* libcurl caches by path */
-    assert_string_equal(bodies(before), "EEEE AAAA BBBB ");
+    assert_string_equal(bodies(before), E " " A " " B " ");
     assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
     ca_bundle_destroy(bundle);
 }
@@ -181,19 +233,19 @@ static void a_bundle_that_changes_is_read_again_under_another_path(void **state)
     char extra[512];
     char before[64];
     (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
-    put("extra.crt", CERTIFICATE("EEEE"));
+    put("extra.crt", CERTIFICATE(E));
     assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), at("bundle.pem"));
-    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), "EEEE AAAA BBBB ");
-    replace_bundle(CERTIFICATE("CCCC"));
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), E " " A " " B " ");
+    replace_bundle(CERTIFICATE(C));
     (void)snprintf(before, sizeof(before), "%s", ca_bundle_path(bundle, NULL, later(), NULL));
     assert_string_not_equal(before, at("bundle.pem")); /* libcurl caches by path */
-    assert_string_equal(bodies(before), "CCCC ");
-    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), "EEEE CCCC ");
+    assert_string_equal(bodies(before), C " ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, later(), NULL)), E " " C " ");
     replace_bundle("half a file\n");
     assert_string_equal(ca_bundle_path(bundle, NULL, later(), NULL), before);
-    replace_bundle(CERTIFICATE("DDDD"));
+    replace_bundle(CERTIFICATE(D));
     assert_string_not_equal(ca_bundle_path(bundle, NULL, later(), NULL), before);
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "DDDD ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), D " ");
     ca_bundle_destroy(bundle);
 }
 
@@ -203,9 +255,9 @@ static void a_bundle_is_inspected_once_for_the_requests_of_a_millisecond(void **
     struct ca_bundle *bundle = make("");
     uint64_t now_ms = later();
     assert_string_equal(ca_bundle_path(bundle, NULL, now_ms, NULL), at("bundle.pem"));
-    replace_bundle(CERTIFICATE("CCCC"));
+    replace_bundle(CERTIFICATE(C));
     assert_string_equal(ca_bundle_path(bundle, NULL, now_ms, NULL), at("bundle.pem"));
-    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), "CCCC ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, later(), NULL)), C " ");
     ca_bundle_destroy(bundle);
 }
 
@@ -232,8 +284,8 @@ static void many_additional_files_take_turns(void **state)
     for (int round = 0; round < 40; round++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "x%d.crt", round % 12);
-        put(name, CERTIFICATE("EEEE"));
-        assert_string_equal(bodies(ca_bundle_path(bundle, at(name), later(), NULL)), "EEEE AAAA BBBB ");
+        put(name, CERTIFICATE(E));
+        assert_string_equal(bodies(ca_bundle_path(bundle, at(name), later(), NULL)), E " " A " " B " ");
     }
     ca_bundle_destroy(bundle);
 }
@@ -246,6 +298,8 @@ int main(void)
         CASE(directories_that_add_nothing_change_nothing),
         CASE(directories_add_missing_certificates_under_any_name_and_once),
         CASE(the_environment_decides_when_nothing_is_given),
+        CASE(what_is_no_certificate_is_left_out),
+        CASE(a_damaged_certificate_is_reported_with_its_file),
         CASE(an_additional_file_is_trusted_besides_and_read_again_when_it_changes),
         CASE(a_bundle_that_changes_is_read_again_under_another_path),
         CASE(a_bundle_is_inspected_once_for_the_requests_of_a_millisecond),

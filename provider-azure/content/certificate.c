@@ -9,6 +9,7 @@
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/pkcs12.h"
+#include "provider-azure/crypto/pkcs8.h"
 
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order,
                              struct pkcs12_run *run, struct buffer *out, enum certificate_chain *ret_chain,
@@ -28,7 +29,13 @@ int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_or
     if (order == CERTIFICATE_ORDER_CHAIN)
         *ret_chain = certificate_chain_order_pfx(&pfx);
     for (size_t i = 0; i < pfx.n_keys; i++) {
-        if (pem_append(out, "PRIVATE KEY", secret_bytes(pfx.keys[i]), secret_len(pfx.keys[i]), err) < 0)
+        const struct secret *key = pfx.keys[i];
+        cleanup_secret struct secret *usual = NULL;
+        if (pkcs8_usual_ec(der_span(secret_bytes(key), secret_len(key)), &usual, err) < 0)
+            return -1;
+        if (usual != NULL)
+            key = usual;
+        if (pem_append(out, "PRIVATE KEY", secret_bytes(key), secret_len(key), err) < 0)
             return -1;
     }
     for (size_t i = 0; i < pfx.n_certificates; i++) {

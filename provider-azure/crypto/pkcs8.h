@@ -13,4 +13,10 @@
  * these, RESOURCE_EXHAUSTED. */
 struct secret *pkcs8_from_key(struct der key, struct error **err);
 
+/* An EC key as usual: with its public part, and with the curve named once, by the PrivateKeyInfo. Java,
+ * GnuTLS and Bouncy Castle store other forms, which readers made for the usual one refuse (ring, and so
+ * rustls). *ret is NULL when `info` is no PrivateKeyInfo of an EC key on a named curve: use it as it is.
+ * RESOURCE_EXHAUSTED. */
+int pkcs8_usual_ec(struct der info, struct secret **ret, struct error **err);
+
 #endif

@@ -342,6 +342,35 @@ def test_files_as_other_tools_write_them(client, emulator, pool, chains):
     compare(client, {name: (chain.key + b"".join(chain.pems), name) for name in made})
 
 
+def stored_forms(usual):
+    """The ways to store an EC key: `usual` is OpenSSL's PrivateKeyInfo. {what: PrivateKeyInfo}"""
+    (_, info), = pfx.elements(usual)
+    version, algorithm, (_, octets) = pfx.elements(info)
+    (_, fields), = pfx.elements(octets)
+    one, number, public = (pfx.wrap(tag, content) for tag, content in pfx.elements(fields))
+    curve = pfx.wrap(*list(pfx.elements(algorithm[1]))[1])
+    stripped = pfx.wrap(pfx.OCTETS, next(pfx.elements(number))[1].lstrip(b"\0"))
+
+    def key(*parts, more=b""):
+        return pfx.wrap(pfx.SEQUENCE, pfx.wrap(*version), pfx.wrap(*algorithm), pfx.wrap(pfx.OCTETS, pfx.wrap(pfx.SEQUENCE, *parts)), more)
+    usage = pfx.wrap(pfx.CONTEXT_0, pfx.wrap(pfx.SEQUENCE, pfx.oid("2.5.29.15"), pfx.wrap(pfx.SET, b"\x03\x02\x07\x80")))
+    return {"as OpenSSL": usual, "as Java": key(one, number), "as GnuTLS": key(one, number, pfx.wrap(pfx.CONTEXT_0, curve), public),
+            "with the curve alone": key(one, number, pfx.wrap(pfx.CONTEXT_0, curve)), "without leading zeros": key(one, stripped, public),
+            "as Windows": key(one, number, public, more=usage)}
+
+
+def test_ec_keys_get_one_form_however_they_are_stored(client, emulator, pool):
+    """Java leaves the public part out, GnuTLS and Bouncy Castle name the curve twice; ring (rustls) reads neither."""
+    wanted = {}
+    for number, kind in enumerate(["ec:prime256v1"] * 2 + ["ec:secp384r1", "ec:secp521r1"]):
+        text = crypto.new_key(pool, f"form{number}", kind)
+        certificate = crypto.new_certificate(pool, f"form{number}")
+        for count, (what, key) in enumerate(stored_forms(crypto.der_of(text)).items()):
+            put(emulator, f"form{number}-{count}", pfx.build([[pfx.key_bag(key)], [pfx.certificate_bag(crypto.der_of(certificate))]]))
+            wanted[f"form{number}-{count}"] = (text + certificate, f"{kind} {what}")
+    compare(client, wanted)
+
+
 def test_more_rounds_than_the_budget_are_refused_at_once(client, emulator, chains):
     """The number is read as wide as it is written; nothing is derived."""
     for number in (8_400_001, 2**31, 2**32 + 1, 2**63, 2**80):

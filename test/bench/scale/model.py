@@ -8,14 +8,13 @@ second emulator and providers serve together (Machine).
 """
 
 import bisect
-import math
 import random
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass
 
 import simpy
 
-from scale import cases
+from scale.service import Machine, Service
 
 MOUNT_LIMIT_S = 118 - 0.3  # of the kubelet's two minutes, less the margins of driver and provider
 JOIN_S, GRACE_S, CACHE_TTL_S, HOLD_S = 0.5, 10, 120, 150
@@ -23,12 +22,6 @@ MAX_RETRIES, RETRY_AFTER_MAX_S, MAX_CONSECUTIVE_429, MAX_IN_FLIGHT, CALM_S = 3, 
 SYNC_S = (60, 90)
 CONTAINER_START_S = 2
 GO_DISCOVERY = 2  # requests about the cloud before each token request
-
-
-@dataclass(frozen=True)
-class Machine:
-    response_s: float = 0.005
-    capacity: float = math.inf  # requests a second
 
 
 @dataclass(frozen=True)
@@ -40,87 +33,6 @@ class Rules:
     oldest_first: bool = True  # in the queue of a throttled vault, and after its pauses
     slow_ramp: bool = True  # after a pause, from half of the requests in flight that were too many, grow by one
     held_reads: bool = True  # what such a mount keeps is there until its next try, however old it is
-
-
-class Limiter:
-    """Fixed windows, as the emulator's."""
-
-    def __init__(self, requests, window_s, since):
-        self.requests, self.window_s, self.since = requests, window_s, since
-        self.window, self.used = -1, 0
-
-    def has_room(self, now):
-        window = int((now - self.since) / self.window_s)
-        if window != self.window:
-            self.window, self.used = window, 0
-        return self.requests == 0 or self.used < self.requests
-
-    def retry_after(self, now):
-        return math.ceil(self.window_s - (now - self.since) % self.window_s)
-
-
-class Service:
-    """Vaults and token service behind one machine."""
-
-    def __init__(self, model):
-        self.model = model
-        self.busy_until = 0.0
-        self.limiters = None
-        self.since = 0.0
-        self.minutes = defaultdict(lambda: [0, 0])  # admitted, refused
-        self.by_vault = defaultdict(lambda: [0, 0])
-        self.away = False
-
-    def limit(self):
-        case, now = self.model.case, self.model.env.now
-        self.since = now
-        window = cases.WINDOW_S / case.speed
-        self.limiters = [Limiter(case.vault_limit, window, now) for _ in range(case.vaults)]
-        self.subscription = Limiter(cases.SUBSCRIPTION_LIMIT, window, now)
-        self.tokens = [Limiter(case.token_limit, 60 / case.speed, now) for _ in range(case.apps)]
-        self.minutes.clear()
-        self.by_vault.clear()
-
-    def _arrival(self):
-        machine, now = self.model.machine, self.model.env.now
-        if machine.capacity is math.inf:
-            return now
-        self.busy_until = max(now, self.busy_until) + 1 / machine.capacity
-        return self.busy_until
-
-    def get(self, vault, done):
-        """done(status, retry_after)"""
-        model = self.model
-        at = self._arrival()
-        status, retry_after = 200, None
-        if self.away:
-            status = 503
-        elif self.limiters is not None:
-            limiter = self.limiters[vault]
-            if limiter.has_room(at) and self.subscription.has_room(at):
-                limiter.used += 1
-                self.subscription.used += 1
-            else:
-                status = 429
-                retry_after = limiter.retry_after(at) if model.case.retry_after else None
-        if not self.away:
-            refused = status == 429
-            self.minutes[int((at - self.since) * model.case.speed / 60)][refused] += 1
-            self.by_vault[vault][refused] += 1
-        model.after(at - model.env.now + model.machine.response_s, done, status, retry_after)
-
-    def token(self, app, done):
-        model = self.model
-        at = self._arrival()
-        status, retry_after = 200, None
-        if self.limiters is not None and model.case.token_limit:
-            limiter = self.tokens[app]
-            if limiter.has_room(at):
-                limiter.used += 1
-            else:
-                status, retry_after = 429, limiter.retry_after(at)
-        model.token_requests[status == 429] += 1
-        model.after(at - model.env.now + model.machine.response_s, done, status, retry_after)
 
 
 class Scope:

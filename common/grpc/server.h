@@ -144,6 +144,10 @@ void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), 
 void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
                          void *arg);
 
+/* The handler is cancelled (DEADLINE_EXCEEDED) so long before the client's deadline: until then it may end
+ * the call with a response of its own, which says more than that the time is over. */
+void grpc_call_cancel_early(struct grpc_call *call, uint64_t margin_ms);
+
 /* The reason of the cancellation: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE
  * (server stopping); OK while it is not. */
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);

@@ -45,6 +45,7 @@ struct grpc_call {
     uint64_t start_ns;
     uint64_t timeout_ns;
     uint64_t deadline_ms;   /* on the clock of the timeouts; UINT64_MAX = none */
+    uint64_t margin_ms;     /* the handler is cancelled so long before the deadline */
     uint64_t progress;      /* bytes moved when `timeout` was set */
     struct timeout timeout; /* deadline, slow request, unread response */
     struct timeout notice;  /* runs `cancelled` from the loop */
@@ -150,12 +151,18 @@ static uint64_t progress(const struct grpc_call *call)
     return call->responded ? call->stream.output_off : call->data_len;
 }
 
+/* The end of the client's time; before the handler is cancelled, of the handler's. */
+static uint64_t due_ms(const struct grpc_call *call)
+{
+    return call->cancel_reason == GRPC_STATUS_OK ? call->deadline_ms - call->margin_ms : call->deadline_ms;
+}
+
 /* Sets the timeout that the phase calls for: the deadline, and a limit on waiting for the peer. */
 static void set_timeout(struct grpc_call *call)
 {
     struct timeouts *timeouts = call->calls->timeouts;
     uint64_t now = timeouts_now(timeouts);
-    uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 0;
+    uint64_t left = due_ms(call) > now ? due_ms(call) - now : 0;
 
     call->progress = progress(call);
     if (call->responded)
@@ -258,9 +265,11 @@ static void on_deadline(struct grpc_call *call)
     static const char message[] = "deadline exceeded";
 
     if (call->phase == CALL_RUNNING) {
-        /* The client gets the error at once; the handler's response is dropped. */
         cancel(call, GRPC_STATUS_DEADLINE_EXCEEDED);
-        send_error(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
+        if (timeouts_now(call->calls->timeouts) < call->deadline_ms)
+            set_timeout(call);
+        else /* the handler's response is dropped */
+            send_error(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
     } else {
         refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
     }
@@ -272,7 +281,7 @@ static void on_timeout(struct timeout *timeout)
 
     if (call->stream.session == NULL)
         return;
-    if (!call->responded && timeouts_now(call->calls->timeouts) >= call->deadline_ms) {
+    if (!call->responded && timeouts_now(call->calls->timeouts) >= due_ms(call)) {
         on_deadline(call);
     } else if (progress(call) != call->progress) {
         set_timeout(call);
@@ -540,6 +549,16 @@ void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_c
         timeout_clear(&call->notice);
     else if (call->cancel_reason != GRPC_STATUS_OK)
         timeout_set(call->calls->timeouts, &call->notice, 0, on_notice);
+}
+
+void grpc_call_cancel_early(struct grpc_call *call, uint64_t margin_ms)
+{
+    uint64_t left = grpc_call_time_left_ms(call);
+
+    if (left == UINT64_MAX)
+        return;
+    call->margin_ms = margin_ms < left ? margin_ms : left;
+    set_timeout(call);
 }
 
 void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), void *arg)

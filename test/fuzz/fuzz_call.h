@@ -59,6 +59,12 @@ void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), 
     EXPECT(false);
 }
 
+void grpc_call_cancel_early(struct grpc_call *call, uint64_t margin_ms)
+{
+    (void)call;
+    (void)margin_ms;
+}
+
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
 {
     (void)call;

@@ -50,7 +50,8 @@ static inline void on_cancel(struct grpc_call *call, void *arg)
     f->reason = grpc_call_cancel_reason(call);
 }
 
-/* attributes: "hold" keeps the call, a number asks for so many bytes. */
+/* attributes: "hold" keeps the call, "hold N" until N ms before its deadline, a number asks for so many
+ * bytes. */
 static inline void on_mount(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {
     const V1alpha1__MountRequest *mount = (const V1alpha1__MountRequest *)request;
@@ -59,10 +60,11 @@ static inline void on_mount(struct grpc_call *call, const ProtobufCMessage *requ
     V1alpha1__File file, *files[] = {&file};
     size_t n = strtoul(mount->attributes, NULL, 10);
 
-    if (strcmp(mount->attributes, "hold") == 0) {
+    if (strncmp(mount->attributes, "hold", 4) == 0) {
         f->held = call;
         f->n_held++;
         grpc_call_on_cancel(call, on_cancel, f);
+        grpc_call_cancel_early(call, strtoul(mount->attributes + 4, NULL, 10));
         return;
     }
     v1alpha1__mount_response__init(&response);

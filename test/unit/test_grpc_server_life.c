@@ -27,6 +27,36 @@ static void a_passed_deadline_fails_the_call_and_notifies_the_handler(void **sta
     stop(f);
 }
 
+static void a_call_that_is_cancelled_early_may_respond_until_its_deadline(void **state)
+{
+    static const char *const long_timeout[] = {"grpc-timeout", "60S", NULL};
+    static const char *const short_timeout[] = {"grpc-timeout", "60m", NULL};
+    struct fixture *f = *state;
+    struct wire *wire;
+
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    call(wire, 1, "hold 59990", long_timeout);
+    while (f->n_cancelled == 0)
+        pump(f);
+    assert_int_equal(f->reason, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_true(grpc_call_time_left_ms(f->held) > 30000);
+    wire_read(wire);
+    assert_null(strstr(wire->log, "grpc-status"));
+    end_call(f->held);
+    assert_true(wire_wait(wire, "grpc-status=10"));
+    call(wire, 3, "hold 40", short_timeout); /* and one whose handler does not respond */
+    assert_true(wire_wait(wire, "grpc-status=4"));
+    assert_int_equal(f->n_cancelled, 2);
+    end_call(f->held);
+    call(wire, 5, "hold 10", NULL); /* there is no deadline */
+    while (f->n_held < 3)
+        pump(f);
+    assert_int_equal(f->n_cancelled, 2);
+    end_call(f->held);
+    wire_close(wire);
+    stop(f);
+}
+
 static void a_reset_stream_and_a_lost_connection_cancel(void **state)
 {
     struct fixture *f = *state;
@@ -293,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_passed_deadline_fails_the_call_and_notifies_the_handler),
+        TEST(a_call_that_is_cancelled_early_may_respond_until_its_deadline),
         TEST(a_reset_stream_and_a_lost_connection_cancel),
         TEST(a_cancel_callback_set_too_late_still_runs_from_the_loop),
         TEST(handlers_count_until_they_end_even_if_their_stream_is_reset),

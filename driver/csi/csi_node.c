@@ -34,14 +34,20 @@ static void node_call_cancelled(struct grpc_call *call, void *arg)
 {
     struct node_call *node_call = arg;
     enum grpc_status reason = grpc_call_cancel_reason(call);
+    cleanup_error struct error *error = NULL;
 
+    if (reason == GRPC_STATUS_DEADLINE_EXCEEDED && node_call->publish != NULL)
+        publish_pending_error(node_call->publish, &error);
+    else
+        (void)error_set(&error, reason, "%s",
+                        reason == GRPC_STATUS_UNAVAILABLE
+                            ? "the driver is stopping"
+                            : "the call was cancelled or its deadline has passed");
     if (node_call->publish != NULL)
         publish_cancel(&node_call->publish, reason);
     if (node_call->unpublish != NULL)
         unpublish_cancel(&node_call->unpublish);
-    fail(call, reason,
-         reason == GRPC_STATUS_UNAVAILABLE ? "the driver is stopping"
-                                           : "the call was cancelled or its deadline has passed");
+    grpc_call_fail(call, error);
     free(node_call);
 }
 
@@ -66,6 +72,7 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
     cleanup_free struct node_call *node_call = calloc(1, sizeof(*node_call));
     cleanup_error struct error *error = NULL;
     struct publish_request request;
+    uint64_t timeout_ms = grpc_call_time_left_ms(call);
 
     if (node_call == NULL) {
         fail(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -82,13 +89,13 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
               LOG_OBJECT("pod", request.pod_namespace, request.pod_name), LOG_STR("spc", request.class_name));
     pods_mounts_seen(node->pods, request.target_path);
     node_call->call = call;
-    node_call->publish =
-        publish_start(publisher, &request, grpc_call_time_left_ms(call), publish_done, node_call, &error);
+    node_call->publish = publish_start(publisher, &request, timeout_ms, publish_done, node_call, &error);
     if (node_call->publish == NULL) {
         grpc_call_fail(call, error);
         return;
     }
     grpc_call_on_cancel(call, node_call_cancelled, node_call);
+    grpc_call_cancel_early(call, publish_response_margin(timeout_ms));
     (void)steal_ptr(&node_call);
 }
 

@@ -464,9 +464,14 @@ struct publish *publish_start(const struct publisher *publisher, struct publish_
     return publish;
 }
 
-void publish_cancel(struct publish **publish, enum grpc_status reason)
+uint64_t publish_response_margin(uint64_t timeout_ms)
 {
-    static const char *const waiting_for[] = {
+    return (timeout_ms - publish_child_timeout(timeout_ms)) / 2;
+}
+
+static const char *awaited(const struct publish *publish)
+{
+    static const char *const awaited_in[] = {
         [PUBLISH_QUEUE] = "another call for the same volume",
         [PUBLISH_INSPECT] = "the inspection of the target path",
         [PUBLISH_DUE] = "the SecretProviderClass",
@@ -479,9 +484,27 @@ void publish_cancel(struct publish **publish, enum grpc_status reason)
         [PUBLISH_ROLLBACK] = "the rollback of the volume",
         [PUBLISH_CLOSE] = "the volume to be closed",
     };
+
+    return awaited_in[publish->state];
+}
+
+void publish_pending_error(const struct publish *publish, struct error **err)
+{
+    if (publish->state == PUBLISH_ROLLBACK && publish->rollback_cause != NULL)
+        (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s", error_message(publish->rollback_cause));
+    else
+        (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                        "the time of the call is over, and the driver still waits for %s", awaited(publish));
+}
+
+void publish_cancel(struct publish **publish, enum grpc_status reason)
+{
     cleanup_error struct error *error = NULL;
 
-    (void)error_set(&error, reason, "the caller did not wait for %s", waiting_for[(*publish)->state]);
+    if (reason == GRPC_STATUS_DEADLINE_EXCEEDED)
+        publish_pending_error(*publish, &error);
+    else
+        (void)error_set(&error, reason, "the caller did not wait for %s", awaited(*publish));
     if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is reported */
         publish_note_failure(*publish, error, grpc_status_go_name(reason));
     (*publish)->caller = PUBLISH_CALLER_GONE;

@@ -73,6 +73,13 @@ struct publish;
 struct publish *publish_start(const struct publisher *publisher, struct publish_request *request,
                               uint64_t timeout_ms, publish_callback *callback, void *arg, struct error **err);
 
+/* A publish that takes longer is to be cancelled so long before its deadline: the caller still learns what it
+ * waited for. Its children have ended before, and their errors say more. */
+uint64_t publish_response_margin(uint64_t timeout_ms);
+
+/* What the publish waits for, for a caller whose time is over: sets *err (DEADLINE_EXCEEDED). */
+void publish_pending_error(const struct publish *publish, struct error **err);
+
 /* The caller does not wait any more; `reason` (DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE) is for log and
  * metrics. Sets *publish to NULL. The operation may linger with its lock until its worker is back. */
 void publish_cancel(struct publish **publish, enum grpc_status reason);

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from harness import mounts, rpc, tutorial
 from harness.azure_mounts import mount_request, texts
 from harness.process import PATIENCE, wait_until
 from harness.scripted_provider import HeldMount
+from harness.syscall_faults import ONE_WORKER, StalledAt
 
 CALLS = 300  # of one node: more than the streams and connections that servers usually allow
 DEADLINE_S = 5 * PATIENCE
@@ -55,3 +57,49 @@ def test_mounts_whose_vault_hangs_do_not_hold_up_those_of_another(azure, emulato
         assert not any(call.done() for call in calls)
         for call in calls:
             call.cancel()
+
+
+def test_a_call_that_waits_for_another_one_is_told_so(driver, node, scripted):
+    node.add_class()
+    held = HeldMount()
+    scripted(held)
+    request = rpc.publish_request(node.target())
+    first = driver.client.future(rpc.PUBLISH, request)
+    held.wait_arrived()
+    seconds = 4 * PATIENCE
+    began = time.monotonic()
+    code, text = driver.publish_failure(request, timeout=seconds)
+    assert code == rpc.CODES.DEADLINE_EXCEEDED and text.endswith("the driver still waits for another call for the same volume")
+    assert time.monotonic() - began < seconds
+    held.release()
+    first.result(30)
+
+
+@pytest.mark.release_only  # LeakSanitizer does not work below strace
+def test_callers_are_told_that_the_worker_is_stuck(start_driver, node, scripted):
+    node.add_class()
+    scripted()
+    driver = start_driver(env=ONE_WORKER)
+    with StalledAt(driver, "fsopen") as stall:
+        calls = [driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target(pod_uid=uid_of(number)), pod_uid=uid_of(number)), 4)
+                 for number in range(100)]
+        stall.wait_stalled()
+        texts_seen = {call.exception(30).details() for call in calls}
+    assert texts_seen <= {f"the time of the call is over, and the driver still waits for {what}"
+                          for what in ("the volume to be prepared", "the SecretProviderClass", "the inspection of the target path")}
+    wait_until(lambda: mounts.mounts_below(node.kubelet) == [], what="what was prepared to be removed")
+
+
+@pytest.mark.release_only
+def test_a_failed_mount_whose_rollback_is_stuck_is_told_its_own_cause(start_driver, node, scripted):
+    node.add_class()
+    held = HeldMount()
+    scripted(held)
+    driver = start_driver(env=ONE_WORKER)
+    with StalledAt(driver, "umount2") as stall:
+        call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), 4)
+        stall.wait_stalled()
+        failure = call.exception(30)
+        assert failure.code() == rpc.CODES.DEADLINE_EXCEEDED and 'provider "scripted" did not respond within' in failure.details()
+    held.release()
+    wait_until(lambda: mounts.mounts_below(node.kubelet) == [], what="the rollback to end")

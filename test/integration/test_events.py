@@ -169,7 +169,7 @@ def test_a_first_mount_that_runs_out_of_time_is_reported_with_the_awaited_step(n
     assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     [event] = wait_until(lambda: events(cluster, "MountTimedOut"), what="the event")
     assert event["source"]["component"] == "csi-secrets-store-controller"
-    assert "did not wait for another call for the same volume" in event["message"]
+    assert "still waits for another call for the same volume" in event["message"]
     held.release()
     first.result(timeout=20)
 

@@ -13,11 +13,26 @@ static void assert_children_ended(const struct fixture *fixture, enum stage stag
     assert_int_equal(fixture->status_cancels, stage >= OBSERVING ? 1 : 0);
 }
 
+static void assert_pending(const struct publish *publish, const char *text)
+{
+    cleanup_error struct error *error = NULL;
+
+    publish_pending_error(publish, &error);
+    assert_int_equal(error_code(error), GRPC_STATUS_DEADLINE_EXCEEDED);
+    if (strstr(error_message(error), text) == NULL)
+        fail_msg("%s", error_message(error));
+}
+
 static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **state)
 {
+    static const char *const awaited[] = {[INSPECTING] = "waits for the inspection of the target path",
+                                          [LOOKING_UP] = "waits for the SecretProviderClass",
+                                          [FETCHING] = "waits for the provider",
+                                          [OBSERVING] = "waits for the status to be recorded"};
     FIXTURE();
     for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
         start_and_stop_at(fixture, stage);
+        assert_pending(fixture->publish, awaited[stage]);
         publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
         assert_null(fixture->publish);
         run_until_idle(fixture);
@@ -138,10 +153,20 @@ static void a_publish_can_be_cancelled_during_the_rollback(void **state)
     fixture->status_behavior = NOT_STARTED;
     start_publish(fixture);
     run_until(fixture, &fixture->status_starts);
+    assert_pending(fixture->publish, "status"); /* the failure, not what is done about it */
     publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
     run_until_idle(fixture);
     assert_int_equal(fixture->responses, 0);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void the_margin_lies_between_the_end_of_the_children_and_the_deadline(void **state)
+{
+    static const uint64_t rows[][2] = {{0, 0}, {1000, 50}, {8000, 400}, {120000, 1000}, {UINT64_MAX, 1000}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(publish_response_margin(rows[i][0]), rows[i][1]);
 }
 
 /* The kubelet repeats a call whose first one still unwinds: the second waits, then finds the work done. */
@@ -187,6 +212,7 @@ int main(void)
         TEST(an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check),
         TEST(an_unpublish_may_come_during_the_rollback),
         TEST(a_publish_can_be_cancelled_during_the_rollback),
+        TEST(the_margin_lies_between_the_end_of_the_children_and_the_deadline),
         TEST(a_second_publish_waits_for_the_first),
         TEST(a_publish_cancelled_in_the_queue_leaves_the_first_alone),
     };

@@ -88,8 +88,8 @@ int object_permission_parse(const char *text, mode_t default_mode, mode_t *ret, 
     size_t len = strlen(text);
     if (len == 0)
         return 0;
-    unsigned long mode = len <= 4 && strspn(text, "01234567") == len ? strtoul(text, NULL, 8) : ULONG_MAX;
-    if (mode > 0777)
+    unsigned long mode = strspn(text, "01234567") == len ? strtoul(text, NULL, 8) : ULONG_MAX;
+    if (mode > 0777) /* or ULONG_MAX: too many digits */
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "invalid filePermission: %s, should be octal digits from 0 to 0777", text);
     *ret = (mode_t)mode;

@@ -81,7 +81,7 @@ int object_item_select(const struct object_item *item, const char *name, struct 
 /* Puts "failed to get objectType:T, objectName:N, objectVersion:V" in front of *err. Returns -1. */
 int object_item_wrap_error(const struct object_item *item, struct error **err);
 
-/* The mode of "" (the default), or of one to four octal digits up to 0777. INVALID_ARGUMENT. */
+/* The mode of "" (the default), or of octal digits up to 0777. INVALID_ARGUMENT. */
 int object_permission_parse(const char *text, mode_t default_mode, mode_t *ret, struct error **err);
 
 /* Frees what the item holds. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/utf8.h"
 #include "common/base/yaml.h"
 #include "provider-azure/objects/item_findings.h"
 #include "provider-azure/objects/object_path.h"
@@ -68,21 +69,44 @@ static int check_item_paths(const struct object_list *list, struct error **err)
 
 /* --- the array --- */
 
+/* A text that is nearly one of `objects`: the list alone, as other providers have it, or one `|` too many. */
+static int wrong_root(const struct yaml_node *root, struct error **err)
+{
+    (void)yaml_field_wrong_shape(root, "a mapping with the key array", err);
+    if (root->kind == YAML_SEQUENCE)
+        return error_hint(err, "the list belongs below a line with array: alone");
+    return strncmp(root->text, "array:", strlen("array:")) == 0
+               ? error_hint(err, "the bar in front of the text is one too many")
+               : -1;
+}
+
+static int missing_array(const struct yaml_node *root, struct error **err)
+{
+    char shown[64];
+
+    /* The old provider mounted nothing then (for example for `Array:`): a mistake that stayed hidden. */
+    (void)invalid(err, "yaml: the key array is missing");
+    if (root == NULL || root->kind != YAML_MAPPING || root->n == 0)
+        return -1;
+    utf8_quote_visibly(shown, sizeof(shown), root->keys[0]->text);
+    return error_hint(err, "there is %s instead", shown);
+}
+
 static int find_array(const struct yaml_node *root, const struct yaml_node **ret_array, struct error **err)
 {
     if (!yaml_is_null(root) && root->kind != YAML_MAPPING)
-        return yaml_field_wrong_shape(root, "a mapping with the key array", err);
+        return wrong_root(root, err);
     const struct yaml_node *array = yaml_get(root, "array");
-    if (array == NULL) {
-        /* The old provider mounted nothing then (for example for `Array:`): a mistake that stayed hidden. */
-        return invalid(err, "yaml: the key array is missing");
-    }
+    if (array == NULL)
+        return missing_array(root, err);
     if (yaml_is_null(array)) {
         *ret_array = NULL;
         return 0;
     }
-    if (array->kind != YAML_SEQUENCE)
-        return yaml_field_wrong_shape(array, "a sequence", err);
+    if (array->kind != YAML_SEQUENCE) {
+        (void)yaml_field_wrong_shape(array, "a sequence", err);
+        return error_hint(err, "array: stands alone on its line, with a list below it");
+    }
     for (size_t i = 0; i < array->n; i++) {
         const struct yaml_node *value = array->values[i];
         if (value->kind == YAML_MAPPING) {

@@ -89,6 +89,17 @@ static bool parse_int32(const char *text, int32_t *ret)
     return true;
 }
 
+/* What Go's decoder takes a plain scalar for that is no number of ours. */
+static const char *tag_of(const struct yaml_node *node)
+{
+    static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(bools); i++)
+        if (node->plain && strcmp(node->text, bools[i]) == 0)
+            return "!!bool";
+    return node->plain && node->text[strspn(node->text, "+-0123456789_")] == '\0' ? "!!int" : "!!str";
+}
+
 int yaml_field_int32(const struct yaml_node *mapping, const char *field, int32_t *ret, struct error **err)
 {
     const struct yaml_node *node = yaml_get(mapping, field);
@@ -100,6 +111,6 @@ int yaml_field_int32(const struct yaml_node *mapping, const char *field, int32_t
     if (!node->plain || !parse_int32(node->text, ret))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "yaml: unmarshal errors: line %u: cannot unmarshal %s `%.64s` into int32",
-                         node->line, node->plain ? "!!int" : "!!str", node->text);
+                         node->line, tag_of(node), node->text);
     return 0;
 }

@@ -16,10 +16,12 @@ static int check_name(const char *name, size_t len, struct error **err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
     int shown = len > 256 ? 256 : (int)len;
-    const char *hint =
-        strpbrk(name, ".:/") != NULL
-            ? " [hint: keyvaultName is the first part of the vault's host name; a URL belongs into keyvaultURL]"
-            : "";
+    const char *hint = "";
+    if (strstr(name, "{{") != NULL || strstr(name, "${") != NULL || strstr(name, "$(") != NULL)
+        hint = " [hint: templates and variables have to be replaced before the class is applied]";
+    else if (strpbrk(name, ".:/") != NULL)
+        hint =
+            " [hint: keyvaultName is the first part of the vault's host name; a URL belongs into keyvaultURL]";
 
     if (len < VAULT_NAME_MIN || len > VAULT_NAME_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,

@@ -104,6 +104,8 @@ static const char *hint_for(int status, const struct vault_error_body *body)
         return "tenantID is not the vault's tenant";
     if (status == 401 && strstr(message, "AKV10022") != NULL)
         return "the token is for another audience: check cloudName";
+    if (status == 400 && strstr(message, "invalid name") != NULL)
+        return "names in a vault have letters, digits and '-' only, at most 127";
     if (is_missing(status, body))
         return "check name, version, type and vault; it may be deleted";
     if (status == 404)

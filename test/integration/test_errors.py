@@ -45,7 +45,8 @@ def vault_body(code, message, inner=None):
 
 VAULT_ROWS = [
     # status, code, inner, message, gRPC code, text that the user has to read besides
-    (400, "BadParameter", None, "The request URI contains an invalid name: x", CODES.INVALID_ARGUMENT, []),
+    (400, "BadParameter", None, "The request URI contains an invalid name: x", CODES.INVALID_ARGUMENT,
+     ["[hint: names in a vault have letters, digits and '-' only, at most 127]"]),
     (401, "Unauthorized", None, "AKV10000: Request is missing a Bearer or PoP token.", CODES.UNAUTHENTICATED, ["WWW-Authenticate"]),
     (401, "Unauthorized", None, "AKV10022: Invalid audience. Expected https://vault.azure.net, found: x.", CODES.UNAUTHENTICATED, ["cloudName"]),
     (401, "Unauthorized", None, "AKV10032: Invalid issuer. Expected one of x, found y.", CODES.UNAUTHENTICATED, ["tenantID"]),

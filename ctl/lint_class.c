@@ -77,6 +77,13 @@ static void add_finding(const struct lint_document *document, const struct yaml_
 /* The parameters as the driver passes them on. */
 static int read_parameters(const struct yaml_node *mapping, struct string_map *parameters, struct error **err)
 {
+    size_t n_merged = 0;
+
+    while (yaml_merged(mapping, n_merged) != NULL)
+        n_merged++;
+    while (n_merged-- > 0)
+        if (read_parameters(yaml_merged(mapping, n_merged), parameters, err) < 0)
+            return -1;
     for (size_t i = 0; mapping != NULL && mapping->kind == YAML_MAPPING && i < mapping->n; i++) {
         const char *key = mapping->keys[i]->text;
         const struct yaml_node *value = mapping->values[i];

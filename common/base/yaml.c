@@ -460,22 +460,29 @@ void yaml_document_free(struct yaml_document *document)
 
 /* --- reading a tree --- */
 
+const struct yaml_node *yaml_merged(const struct yaml_node *node, size_t i)
+{
+    const struct yaml_node *merged = NULL;
+    for (size_t k = 0; node != NULL && node->kind == YAML_MAPPING && k < node->n; k++) {
+        if (yaml_is_merge(node->keys[k]))
+            merged = node->values[k];
+    }
+    if (merged != NULL && merged->kind == YAML_SEQUENCE)
+        return i < merged->n ? merged->values[i] : NULL;
+    return i == 0 ? merged : NULL;
+}
+
 const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key)
 {
     if (node == NULL || node->kind != YAML_MAPPING)
         return NULL;
-    const struct yaml_node *merged = NULL;
     for (size_t i = 0; i < node->n; i++) {
         if (strcmp(node->keys[i]->text, key) == 0)
             return node->values[i];
-        if (yaml_is_merge(node->keys[i]))
-            merged = node->values[i];
     }
-    if (merged == NULL || merged->kind != YAML_SEQUENCE)
-        return yaml_get(merged, key);
-    const struct yaml_node *found = NULL;
-    for (size_t i = 0; i < merged->n && found == NULL; i++)
-        found = yaml_get(merged->values[i], key);
+    const struct yaml_node *found = NULL, *merged = NULL;
+    for (size_t i = 0; found == NULL && (merged = yaml_merged(node, i)) != NULL; i++)
+        found = yaml_get(merged, key);
     return found;
 }
 

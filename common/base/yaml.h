@@ -56,6 +56,10 @@ const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
 /* True for the key of a merge: "<<", not in quotes. */
 bool yaml_is_merge(const struct yaml_node *key);
 
+/* What is merged into a mapping, number `i`: the first one counts before the others. NULL behind the last
+ * one, and for what is no mapping. It may be no mapping itself. */
+const struct yaml_node *yaml_merged(const struct yaml_node *node, size_t i);
+
 /* True for NULL, and for a plain scalar that is empty, "~", "null", "Null" or "NULL". */
 bool yaml_is_null(const struct yaml_node *node);
 

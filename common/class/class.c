@@ -182,19 +182,41 @@ static int read_collection(const struct reader *reader, const void *map, const c
     return 0;
 }
 
-static int read_string_map(const struct reader *reader, const void *map, const char *key, const char *field,
-                           struct string_map *ret)
-{
-    const void *node;
+static int read_members(const struct reader *reader, const void *map, const char *field,
+                        struct string_map *ret);
 
-    if (read_collection(reader, map, key, field, CLASS_NODE_MAP, &node) < 0)
+/* The last one first: what comes later replaces it. */
+static int read_merged(const struct reader *reader, const void *map, const char *field,
+                       struct string_map *ret)
+{
+    size_t n = 0;
+
+    while (reader->tree->merged(map, n) != NULL)
+        n++;
+    while (n-- > 0) {
+        const void *merged = reader->tree->merged(map, n);
+
+        if (kind_of(reader, merged) != CLASS_NODE_MAP) {
+            (void)wrong_kind(reader, merged, "<<", "a map");
+            return error_wrap(reader->err, "%s", field);
+        }
+        if (read_members(reader, merged, field, ret) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_members(const struct reader *reader, const void *node, const char *field,
+                        struct string_map *ret)
+{
+    if (read_merged(reader, node, field, ret) < 0)
         return -1;
-    if (node == NULL)
-        return 0;
     for (size_t i = 0; i < reader->tree->count(node); i++) {
         const void *value = reader->tree->item(node, i);
         enum class_node_kind kind = kind_of(reader, value);
 
+        if (reader->tree->key(node, i) == NULL)
+            continue;
         if (kind != CLASS_NODE_STRING && kind != CLASS_NODE_NULL) {
             (void)wrong_kind(reader, value, reader->tree->key(node, i), "a string");
             return error_wrap(reader->err, "%s", field);
@@ -204,6 +226,16 @@ static int read_string_map(const struct reader *reader, const void *map, const c
             return -1;
     }
     return 0;
+}
+
+static int read_string_map(const struct reader *reader, const void *map, const char *key, const char *field,
+                           struct string_map *ret)
+{
+    const void *node;
+
+    if (read_collection(reader, map, key, field, CLASS_NODE_MAP, &node) < 0)
+        return -1;
+    return node == NULL ? 0 : read_members(reader, node, field, ret);
 }
 
 /* Checks the list `key` of maps and allocates `*ret_n` zeroed elements of `size` for it. */

@@ -110,7 +110,8 @@ struct class_tree {
     const char *(*text)(const void *node);                 /* of a STRING */
     size_t (*count)(const void *node);                     /* of a LIST or MAP */
     const void *(*item)(const void *node, size_t i);       /* LIST: item; MAP: value */
-    const char *(*key)(const void *node, size_t i);        /* MAP */
+    const char *(*key)(const void *node, size_t i);        /* MAP; NULL: the member says what is merged */
+    const void *(*merged)(const void *node, size_t i);     /* MAP: as yaml_merged() */
     const void *(*get)(const void *node, const char *key); /* MAP: value of the key or NULL */
     unsigned (*line)(const void *node);                    /* 1-based; 0 = not known */
 };

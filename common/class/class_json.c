@@ -46,6 +46,13 @@ static const char *json_key(const void *node, size_t i)
     return ((const cJSON *)json_item(node, i))->string;
 }
 
+static const void *json_merged(const void *node, size_t i)
+{
+    (void)node;
+    (void)i;
+    return NULL;
+}
+
 static const void *json_member(const void *node, const char *key)
 {
     return cJSON_GetObjectItemCaseSensitive(node, key);
@@ -63,6 +70,7 @@ static const struct class_tree json_tree = {
     .count = json_count,
     .item = json_item,
     .key = json_key,
+    .merged = json_merged,
     .get = json_member,
     .line = json_line,
 };

@@ -76,7 +76,14 @@ static const void *yaml_item(const void *node, size_t i)
 
 static const char *yaml_key(const void *node, size_t i)
 {
-    return ((const struct yaml_node *)node)->keys[i]->text;
+    const struct yaml_node *key = ((const struct yaml_node *)node)->keys[i];
+
+    return yaml_is_merge(key) ? NULL : key->text;
+}
+
+static const void *merged_node(const void *node, size_t i)
+{
+    return yaml_merged(node, i);
 }
 
 static const void *yaml_member(const void *node, const char *key)
@@ -95,6 +102,7 @@ static const struct class_tree yaml_tree = {
     .count = yaml_count,
     .item = yaml_item,
     .key = yaml_key,
+    .merged = merged_node,
     .get = yaml_member,
     .line = yaml_line,
 };

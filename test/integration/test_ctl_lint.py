@@ -68,6 +68,13 @@ def test_a_good_class_and_its_pod_have_no_findings(scratch):
     assert lint(scratch, f"{CLASS}---\n{POD}", check=True) == []
 
 
+def test_parameters_may_be_merged_as_kubectl_merges_them(scratch):
+    merged = CLASS.replace("    keyvaultName: contoso\n    tenantID: tenant\n", "    <<: &common {keyvaultName: contoso, tenantID: tenant}\n")
+    assert merged != CLASS and lint(scratch, merged, check=True) == []
+    assert lint(scratch, merged.replace("contoso", "x"))[0][1].startswith("failed to get vault: Invalid vault name")
+    assert "spec.parameters: << must be a map" in [message for _, message in lint(scratch, CLASS.replace("keyvaultName: contoso", "<<: contoso"))]
+
+
 @pytest.mark.parametrize("old, new, found, message", [
     ("secrets-store.csi.x-k8s.io/v1", "secrets-store.csi.x-k8s.io/v1alpha1", "deprecated-api-version 1:13", "is deprecated"),
     ("secrets-store.csi.x-k8s.io/v1", "secrets-store.csi.k8s.io/v1", "api-version 1:13", "secrets-store.csi.x-k8s.io/v1"),

@@ -192,6 +192,31 @@ static void a_class_without_namespace_is_in_the_default_one_and_needs_no_spec(vo
     found_finish(&found);
 }
 
+static void merged_members_count_where_there_are_none_of_their_own(void **state)
+{
+    (void)state;
+    static const char text[] = "common: &common {vault: shop, tenant: t}\n"
+                               "more: &more\n"
+                               "  <<: *common\n"
+                               "  vault: other\n"
+                               "apiVersion: secrets-store.csi.x-k8s.io/v1\n"
+                               "kind: SecretProviderClass\n"
+                               "metadata: {name: a}\n"
+                               "spec:\n"
+                               "  provider: azure\n"
+                               "  parameters:\n"
+                               "    <<: [*more, {vault: third, objects: o}]\n"
+                               "    tenant: own\n";
+    struct found found = read_all(class_yaml_each, text);
+    assert_int_equal(found.n, 1);
+    const struct string_map *parameters = &found.classes[0]->parameters;
+    assert_int_equal(parameters->n, 3);
+    assert_string_equal(string_map_get(parameters, "vault"), "other");
+    assert_string_equal(string_map_get(parameters, "tenant"), "own");
+    assert_string_equal(string_map_get(parameters, "objects"), "o");
+    found_finish(&found);
+}
+
 static void other_kinds_are_passed_over(void **state)
 {
     static const struct {
@@ -269,6 +294,8 @@ static void malformed_objects_are_refused_with_field_and_line(void **state)
         const char *yaml, *expected;
     } table[] = {
         {"- a\n", "the document must be a map"},
+        {HEAD "metadata: {name: a}\nspec:\n  parameters:\n    <<: text\n",
+         "spec.parameters: line 6: << must be a map"},
         {"just text\n", "the document must be a map"},
         {HEAD, "metadata.name must be set"},
         {HEAD "metadata: []\n", "line 3: metadata must be a map"},
@@ -419,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_class_lives_until_its_last_owner_lets_go),
         cmocka_unit_test(a_block_scalar_keeps_its_text),
         cmocka_unit_test(a_class_without_namespace_is_in_the_default_one_and_needs_no_spec),
+        cmocka_unit_test(merged_members_count_where_there_are_none_of_their_own),
         cmocka_unit_test(other_kinds_are_passed_over),
         cmocka_unit_test(a_stream_and_a_list_give_their_classes_in_order),
         cmocka_unit_test(the_reader_stops_when_its_callback_says_so),

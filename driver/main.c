@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/secret_cache.h"
 #include "common/http/client.h"
 #include "common/process/start_pages.h"
 #include "driver/program.h"
@@ -17,6 +18,8 @@
 
 /* The last line of a start that fails gets so long to be read. */
 enum { LOG_FLUSH_MS = 1000 };
+/* Of small blocks that wait for the next calls: what eight calls use at a time. */
+enum { BLOCKS_KEPT_BYTES = 64 * 1024 };
 
 static void log_start(const struct program *program)
 {
@@ -80,6 +83,7 @@ int main(int argc, char **argv)
     int rest = 0;
 
     secret_install_json_hooks();
+    secret_cache_enable(BLOCKS_KEPT_BYTES);
     if (secret_forbid_core_dumps(&error) < 0 || http_library_init(&error) < 0) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;

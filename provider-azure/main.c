@@ -33,6 +33,8 @@
 enum { DRAIN_MS = 10 * 1000 };
 /* The last line of a start that fails gets so long to be read. */
 enum { LOG_FLUSH_MS = 1000 };
+/* Of small blocks that wait for the next requests: what the 50 reads of a mount use at a time. */
+enum { BLOCKS_KEPT_BYTES = 512 * 1024 };
 
 struct program {
     struct settings settings;
@@ -434,7 +436,7 @@ int main(int argc, char **argv)
     /* Requests to an io_uring pass no filter of system calls. */
     (void)setenv("UV_USE_IO_URING", "0", /* overwrite= */ 1);
     secret_install_json_hooks();
-    secret_cache_enable();
+    secret_cache_enable(BLOCKS_KEPT_BYTES);
     if (secret_forbid_core_dumps(&error) < 0 || http_library_init(&error) < 0) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;

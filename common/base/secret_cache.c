@@ -17,7 +17,7 @@ struct free_block {
 };
 
 struct secret_cache {
-    size_t bytes;
+    size_t bytes, bytes_max;
     struct free_block *first[SIZES];
 };
 
@@ -29,11 +29,13 @@ static size_t bytes_of(size_t index)
     return index * STEP - OVERHEAD;
 }
 
-void secret_cache_enable(void)
+void secret_cache_enable(size_t bytes_max)
 {
     assert(cache == NULL);
     if (!SANITIZED)
         cache = calloc(1, sizeof(*cache));
+    if (cache != NULL)
+        cache->bytes_max = bytes_max;
 }
 
 void secret_cache_trim(void)
@@ -82,7 +84,7 @@ bool secret_cache_put(void *block, size_t usable)
     struct free_block *link = block;
 
     if (cache == NULL || usable > SECRET_CACHE_BLOCK_MAX || usable < bytes_of(1) ||
-        bytes_of(index) > SECRET_CACHE_BYTES - cache->bytes)
+        bytes_of(index) > cache->bytes_max - cache->bytes)
         return false;
     if (cache->first[index] == link)
         abort(); /* freed twice */

@@ -15,15 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum {
-    SECRET_CACHE_BLOCK_MAX = 8 * 1024,
-    /* That are kept of a thread's blocks together: what the 50 reads of a mount use at a time. */
-    SECRET_CACHE_BYTES = 512 * 1024,
-};
+enum { SECRET_CACHE_BLOCK_MAX = 8 * 1024 };
 
-/* The calling thread keeps blocks from now on. Without memory it goes on without. Never in sanitized
- * programs, where blocks that were given back have to stay away. */
-void secret_cache_enable(void);
+/* The calling thread keeps blocks from now on, at most `bytes_max` together. Without memory it goes on
+ * without. Never in sanitized programs, where blocks that were given back have to stay away. */
+void secret_cache_enable(size_t bytes_max);
 /* Gives all blocks of the calling thread back to the C library; it keeps none any more. */
 void secret_cache_disable(void);
 

@@ -15,10 +15,12 @@
 #include "common/base/secret.h"
 #include "common/base/secret_cache.h"
 
+enum { KEPT_BYTES = 256 * 1024 };
+
 static int enable(void **state)
 {
     (void)state;
-    secret_cache_enable();
+    secret_cache_enable(KEPT_BYTES);
     return 0;
 }
 
@@ -94,7 +96,7 @@ static void blocks_in_use_are_different(void **state)
 
 static void no_more_than_the_limit_is_kept(void **state)
 {
-    enum { SIZE = 1004, N = 2 * SECRET_CACHE_BYTES / SIZE };
+    enum { SIZE = 1004, N = 2 * KEPT_BYTES / SIZE };
     void *blocks[N];
     size_t kept = 0;
     (void)state;
@@ -108,7 +110,7 @@ static void no_more_than_the_limit_is_kept(void **state)
         secret_free(blocks[i]);
     for (; (blocks[kept] = secret_cache_take(SIZE)) != NULL; kept++)
         ;
-    assert_int_equal(kept, SECRET_CACHE_BYTES / SIZE);
+    assert_int_equal(kept, KEPT_BYTES / SIZE);
     for (size_t i = 0; i < kept; i++)
         secret_free(blocks[i]);
 }

@@ -109,12 +109,21 @@ enum volume_condition volume_condition_of(const struct volume_target *target)
     }
 }
 
+/* A removal that was cut short has made it writable. The Go driver's is, always. */
+static void restore_read_only(const struct volume_target *target)
+{
+    if (target->writable && !target->of_predecessor)
+        (void)volume_mount_set_writable(target->fd, false);
+}
+
 int volume_inspect(const char *target_path, enum volume_condition *ret_condition, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
         return -1;
     *ret_condition = volume_condition_of(&target);
+    if (*ret_condition == VOLUME_PUBLISHED)
+        restore_read_only(&target);
     return 0;
 }
 
@@ -283,8 +292,10 @@ int volume_publish_with(struct mount_methods methods, const char *target_path, c
     bool made = false;
     if (volume_target_open(target_path, VOLUME_TARGET_MAKE_PARENTS, &target, err) < 0)
         return -1;
-    if (is_repairable(&target))
+    if (is_repairable(&target)) {
+        restore_read_only(&target);
         return volume_update_with(methods, target_path, payload, options, &(bool){false}, err);
+    }
     if (clear_target(&target, err) < 0)
         return -1;
     if (volume_make_target(&target, &made, err) == 0) {
@@ -388,18 +399,16 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
 
 /* --- removing --- */
 
-/* Removes the files, so that a mount which leaked into another namespace shows nothing any more. As an
- * update does, this writes through a private clone: the visible mount never becomes writable, not even when
- * this is cut short. The marks of a complete volume go first: after an interruption it counts as incomplete.
- * A failure does not prevent the unmount. */
+/* Removes the files, so that a mount which leaked into another namespace shows nothing any more. The mount
+ * that goes is itself made writable for that: a private clone, as updates have, would make the kernel wait
+ * for two unmounts. The marks of a complete volume go first: after an interruption it counts as incomplete. A
+ * failure does not prevent the unmount. */
 static void empty_volume(const struct volume_target *target)
 {
-    cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
-    enum mount_method method = MOUNT_METHOD_DETACHED;
-    if (volume_open_writable(MOUNT_METHODS_ALL, target, &writable, &method, /* err= */ NULL) < 0)
+    if (volume_mount_set_writable(target->fd, true) < 0)
         return;
-    volume_attributes_clear_written(writable.fd);
-    payload_remove(writable.fd);
+    volume_attributes_clear_written(target->fd);
+    payload_remove(target->fd);
 }
 
 static int unmount_all(struct volume_target *target, struct error **err)

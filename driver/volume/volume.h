@@ -4,7 +4,8 @@
  * A volume appears whole or not at all: the tmpfs is built detached (fsopen, fsconfig, fsmount), filled
  * through its own descriptor, made read-only and only then moved onto the target path. A crash before the
  * move leaves nothing. Rotation writes through a private clone (open_tree) on which read-only is cleared, so
- * the visible mount never becomes writable. Kernels without the new mount API get mount(2) on a private
+ * the visible mount of a volume in use never becomes writable; that of one which is unpublished does, in this
+ * mount namespace. Kernels without the new mount API get mount(2) on a private
  * staging directory and MS_MOVE, or in the last resort a mount on the target itself (mount_method.h).
  *
  * A tmpfs that bears this driver's marks is ours, wherever it is. On a path of the kubelet's shape

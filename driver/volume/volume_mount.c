@@ -348,6 +348,12 @@ void volume_writable_finish(struct volume_writable *writable)
 
 int volume_mount_set_writable(int fd, bool writable)
 {
+    struct mount_attr change = {.attr_set = NEW_FLAGS | (writable ? 0 : MOUNT_ATTR_RDONLY),
+                                .attr_clr = writable ? MOUNT_ATTR_RDONLY : 0};
+    if (mount_setattr(fd, "", AT_EMPTY_PATH, &change, sizeof(change)) == 0)
+        return 0;
+    if (!means_unsupported(errno))
+        return -1;
     return remount_bind(fd, writable ? 0 : MS_RDONLY);
 }
 

@@ -68,12 +68,12 @@ struct volume_writable {
 int volume_writable_open(struct volume_writable *writable, enum mount_method method, int fd,
                          struct error **err);
 void volume_writable_finish(struct volume_writable *writable);
+#define cleanup_volume_writable CLEANUP(volume_writable_finish)
 
 /* Makes the attached mount behind `fd` itself writable, or read-only again, in this mount namespace (its
- * copies in others keep their flags). Read-only fails with EBUSY while a file is open for writing. Returns 0
- * or -1 with errno. */
+ * copies in others keep their flags); nosuid, nodev and noexec in either case. Read-only fails
+ * with EBUSY while a file is open for writing. Returns 0 or -1 with errno. */
 int volume_mount_set_writable(int fd, bool writable);
-#define cleanup_volume_writable CLEANUP(volume_writable_finish)
 
 /* --- limits --- */
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -229,6 +230,7 @@ static int classify_mount(struct volume_target *target, int *fd, struct error **
         return error_wrap(err, "inspect '%s'", target->path);
     target->kind = kinds[owner];
     target->of_predecessor = owner == VOLUME_OWNER_PREDECESSOR;
+    target->writable = (fs.f_flags & ST_RDONLY) == 0;
     return 0;
 }
 
@@ -257,7 +259,7 @@ int volume_target_inspect(struct volume_target *target, struct error **err)
     if (target->fd >= 0)
         (void)close(steal_fd(&target->fd));
     target->kind = VOLUME_TARGET_ABSENT;
-    target->of_predecessor = false;
+    target->of_predecessor = target->writable = false;
     if (target->parent_fd < 0)
         return 0;
     cleanup_close int fd = openat(target->parent_fd, target->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -32,6 +32,7 @@ struct volume_target {
     enum volume_target_kind kind;
     bool of_kubelet;         /* the path has the kubelet's shape (target_path.h) */
     bool of_predecessor;     /* a TMPFS that the Go driver has mounted */
+    bool writable;           /* a TMPFS whose mount is not read-only */
     char name[NAME_MAX + 1]; /* last component */
 };
 

@@ -120,6 +120,28 @@ static void a_volume_whose_update_was_cut_short_keeps_its_mount(void **state)
     assert_int_equal(mounts_at(TARGET, "tmpfs"), 1);
 }
 
+/* It makes the mount writable, and then removes what marks a complete volume. */
+static void a_volume_whose_removal_was_cut_short_is_read_only_when_it_is_used_again(void **state)
+{
+    static const char *const removed[] = {NULL, TARGET "/f", TARGET "/..data"};
+    (void)state;
+    NEED_ROOT();
+    for (size_t i = 0; i < ARRAY_SIZE(removed); i++) {
+        publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+        assert_int_equal(mount(NULL, TARGET, NULL, MS_REMOUNT | MS_BIND, NULL), 0);
+        assert_int_equal(mounts_at(TARGET, " ro,"), 0);
+        if (removed[i] == NULL) {
+            assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+        } else {
+            assert_int_equal(unlink(removed[i]), 0);
+            publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+        }
+        assert_text(TARGET "/f", "one");
+        assert_int_equal(mounts_at(TARGET, " ro,"), 1);
+        MUST(volume_unpublish(TARGET, &err));
+    }
+}
+
 static void unpublish_removes_all_stacked_volumes(void **state)
 {
     (void)state;
@@ -402,6 +424,7 @@ int main(void)
         TEST(an_update_does_not_replace_the_mount_or_disturb_open_files),
         TEST(an_empty_tmpfs_is_incomplete_and_replaced),
         TEST(a_volume_whose_update_was_cut_short_keeps_its_mount),
+        TEST(a_volume_whose_removal_was_cut_short_is_read_only_when_it_is_used_again),
         TEST(unpublish_removes_all_stacked_volumes),
         TEST(volumes_that_were_there_count_until_they_go),
         TEST(a_failed_publish_leaves_the_target_as_it_was),

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -353,6 +354,19 @@ static void an_update_in_place_killed_at_any_time_is_healed(void **state)
     }
 }
 
+/* What the driver does when the volume is wanted after all. */
+static void publish_again(enum volume_condition found)
+{
+    cleanup_payload struct payload payload = make_payload("old");
+    struct statvfs fs;
+    if (found != VOLUME_PUBLISHED)
+        assert_int_equal(volume_publish(TARGET, &payload, &options, NULL), 0);
+    assert_int_equal(state_now(), VOLUME_PUBLISHED);
+    assert_true(shows("old"));
+    assert_int_equal(statvfs(TARGET, &fs), 0);
+    assert_true((fs.f_flag & ST_RDONLY) != 0);
+}
+
 static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
 {
     if (!*(bool *)*state)
@@ -365,6 +379,8 @@ static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
         enum volume_condition found = state_now();
         if (found == VOLUME_PUBLISHED)
             assert_true(shows("old")); /* never a published volume with files missing */
+        if (i % 2 == 0)
+            publish_again(found);
         assert_nothing_is_left();
     }
     assert_true(killed > 0);

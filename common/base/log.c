@@ -9,12 +9,11 @@
 #include "common/base/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/base/decimal.h"
 #include "common/base/log_sink.h"
 #include "common/base/utf8.h"
 
@@ -23,6 +22,7 @@ enum {
     VALUE_MAX_LEN = 4 * 1024, /* one value as printed: a long one must not push the others off the line */
     DESTROY_FLUSH_MS = 1000,
     LINE_TAIL_LEN = 8, /* kept free for `..."`, `}` and the newline */
+    CALLER_MAX_LEN = 40,
 };
 
 struct log {
@@ -62,16 +62,12 @@ static void put_str(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* For the header of a line and for numbers: short and free of outside text. */
-__attribute__((format(printf, 2, 3))) static void put_format(struct line *line, const char *format, ...)
+static void put_number(struct line *line, int64_t number, unsigned width, char fill)
 {
-    char text[64];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (len > 0)
-        put(line, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+    char text[DECIMAL_MAX];
+    if (number < 0)
+        put_str(line, "-");
+    put(line, text, decimal_write(text, number < 0 ? -(uint64_t)number : (uint64_t)number, width, fill));
 }
 
 /* Shows the character at `text` in `ret_shown`, with its escape inside quotes. Returns how many bytes of
@@ -106,11 +102,10 @@ static size_t plain_len(const char *text, size_t max)
     return len;
 }
 
-static void put_quoted(struct line *line, const char *text)
+static void put_escaped(struct line *line, const char *text)
 {
     size_t limit = room(line) < VALUE_MAX_LEN ? room(line) : VALUE_MAX_LEN;
     size_t end = line->len + limit;
-    put_str(line, "\"");
     while (*text != '\0') {
         char shown[UTF8_SHOWN_MAX];
         size_t len = plain_len(text, line->len < end ? end - line->len : 0);
@@ -127,6 +122,12 @@ static void put_quoted(struct line *line, const char *text)
         put(line, shown, len);
         text += consumed;
     }
+}
+
+static void put_quoted(struct line *line, const char *text)
+{
+    put_str(line, "\"");
+    put_escaped(line, text);
     put_str(line, "\"");
 }
 
@@ -157,25 +158,30 @@ static void put_string_field(struct line *line, const char *key, const char *val
 
 static void put_object_field(struct line *line, const struct log_field *field)
 {
-    char text[600]; /* names of objects have 253 bytes at most */
-
-    (void)snprintf(text, sizeof(text), "%s/%s", field->value.object.ns, field->value.object.name);
-    put_string_field(line, field->key, text);
+    if (!put_key(line, field->key))
+        return;
+    put_str(line, "\"");
+    put_escaped(line, field->value.object.ns);
+    put_str(line, "/");
+    put_escaped(line, field->value.object.name);
+    put_str(line, "\"");
 }
 
 static void put_field(struct line *line, const struct log_field *field)
 {
+    char text[DECIMAL_MAX];
+
     switch (field->kind) {
     case LOG_FIELD_STR:
         put_string_field(line, field->key, field->value.str);
         break;
     case LOG_FIELD_INT:
         if (put_key(line, field->key))
-            put_format(line, "%" PRId64, field->value.i);
+            put_number(line, field->value.i, 0, '0');
         break;
     case LOG_FIELD_UINT:
         if (put_key(line, field->key))
-            put_format(line, "%" PRIu64, field->value.u);
+            put(line, text, decimal_write(text, field->value.u, 0, '0'));
         break;
     case LOG_FIELD_BOOL:
         if (put_key(line, field->key))
@@ -198,6 +204,29 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+static void put_caller(struct line *line, const char *path, int at)
+{
+    const char *name = base_name(path);
+    put(line, name, strnlen(name, CALLER_MAX_LEN));
+    put_str(line, ":");
+    put_number(line, at, 0, '0');
+}
+
+/* A number with two digits, and what follows it. */
+static void put_part(struct line *line, int number, const char *after)
+{
+    put_number(line, number, 2, '0');
+    put_str(line, after);
+}
+
+static void put_time_of_day(struct line *line, const struct tm *tm, long micros)
+{
+    put_part(line, tm->tm_hour, ":");
+    put_part(line, tm->tm_min, ":");
+    put_part(line, tm->tm_sec, ".");
+    put_number(line, micros, 6, '0');
+}
+
 /* UTC: one clock on all nodes of a cluster, and no time zone file to read. */
 static void put_header(struct line *line, const struct log *log, enum log_level level, const char *file,
                        int at, const char *message)
@@ -213,15 +242,27 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
     long micros = now.tv_nsec / 1000;
 
     if (log->format != LOG_FORMAT_TEXT) {
-        put_format(line, "{\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900,
-                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
-        put_format(line, ",\"level\":\"%s\",\"caller\":\"", names[level]);
-        put_format(line, "%.40s:%d\",\"message\":", base_name(file), at);
+        put_str(line, "{\"timestamp\":\"");
+        put_number(line, tm.tm_year + 1900, 4, '0');
+        put_str(line, "-");
+        put_part(line, tm.tm_mon + 1, "-");
+        put_part(line, tm.tm_mday, "T");
+        put_time_of_day(line, &tm, micros);
+        put_str(line, "Z\",\"level\":\"");
+        put_str(line, names[level]);
+        put_str(line, "\",\"caller\":\"");
+        put_caller(line, file, at);
+        put_str(line, "\",\"message\":");
     } else {
-        put_format(line, "%c%02d%02d %02d:%02d:%02d.%06ld ", letters[level], tm.tm_mon + 1, tm.tm_mday,
-                   tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
-        put_format(line, "%7ld ", log->pid);
-        put_format(line, "%.40s:%d] ", base_name(file), at);
+        put(line, &letters[level], 1);
+        put_part(line, tm.tm_mon + 1, "");
+        put_part(line, tm.tm_mday, " ");
+        put_time_of_day(line, &tm, micros);
+        put_str(line, " ");
+        put_number(line, log->pid, 7, ' ');
+        put_str(line, " ");
+        put_caller(line, file, at);
+        put_str(line, "] ");
     }
     put_quoted(line, message);
 }
@@ -232,8 +273,10 @@ static void begin_line(struct line *line, const struct log *log, enum log_level 
     line->format = log->format;
     line->len = 0;
     put_header(line, log, level, file, line_number, message);
-    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
-        put_format(line, ",\"v\":%d", verbosity);
+    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO) {
+        put_str(line, ",\"v\":");
+        put_number(line, verbosity, 0, '0');
+    }
 }
 
 static void end_line(struct line *line)

@@ -8,15 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/decimal.h"
 #include "common/base/utf8.h"
 #include "common/crypto/encoding.h"
 
 enum { TIMEOUT_DIGITS_MAX = 8 };
-
-bool metadata_equal(const char *span, size_t len, const char *text)
-{
-    return len == strlen(text) && memcmp(span, text, len) == 0;
-}
 
 int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns)
 {
@@ -66,8 +62,7 @@ void metadata_format_timeout(uint64_t timeout_ms, char out[METADATA_TIMEOUT_MAX]
     const uint64_t most = 99999999;
     char unit = 'H';
     uint64_t number = most;
-    size_t len = 0;
-    char digits[TIMEOUT_DIGITS_MAX];
+    size_t len;
 
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         uint64_t rounded = timeout_ms / units[i].ms + (timeout_ms % units[i].ms != 0);
@@ -78,12 +73,7 @@ void metadata_format_timeout(uint64_t timeout_ms, char out[METADATA_TIMEOUT_MAX]
             break;
         }
     }
-    do {
-        digits[len++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    for (size_t i = 0; i < len; i++)
-        out[i] = digits[len - 1 - i];
+    len = decimal_write(out, number, 0, '0');
     out[len] = unit;
     out[len + 1] = '\0';
 }

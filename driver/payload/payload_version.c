@@ -5,12 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "common/base/decimal.h"
 #include "driver/payload/payload_tree.h"
 
 enum { COMPARE_CHUNK = 16 * 1024 };
@@ -33,7 +33,7 @@ struct payload_version_name payload_version_make_name(void)
     struct tm utc = {0};
     (void)gmtime_r(&now, &utc);
     size_t len = strftime(name.text, sizeof(name.text), "..%Y_%m_%d_%H_%M_%S.", &utc);
-    (void)snprintf(name.text + len, sizeof(name.text) - len, "%" PRIu64, random_number());
+    (void)decimal_text(name.text + len, random_number());
     return name;
 }
 

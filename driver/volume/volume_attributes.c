@@ -4,12 +4,11 @@
 #include "driver/volume/volume_attributes.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/decimal.h"
 #include "driver/payload/payload_tree.h"
 
 int volume_attributes_write(int fd, const struct volume_options *options)
@@ -20,9 +19,9 @@ int volume_attributes_write(int fd, const struct volume_options *options)
                                    strlen(options->metadata)) < 0)
         return errno;
     if (options->last_checked_unix != 0) {
-        char text[24];
-        int len = snprintf(text, sizeof(text), "%" PRIu64, options->last_checked_unix);
-        if (payload_tree_set_attribute(fd, VOLUME_CHECKED_ATTRIBUTE, text, (size_t)len) < 0)
+        char text[DECIMAL_MAX];
+        size_t len = decimal_write(text, options->last_checked_unix, 0, '0');
+        if (payload_tree_set_attribute(fd, VOLUME_CHECKED_ATTRIBUTE, text, len) < 0)
             return errno;
     }
     return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "common/base/decimal.h"
 #include "driver/payload/payload_tree.h"
 #include "driver/volume/mount_api.h"
 
@@ -58,9 +59,8 @@ static int unsupported(int errnum, const char *what, struct error **err)
 
 static int set_number(int fs_fd, const char *key, uint64_t value)
 {
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
-    return fsconfig(fs_fd, FSCONFIG_SET_STRING, key, text, 0);
+    char text[DECIMAL_MAX + 1];
+    return fsconfig(fs_fd, FSCONFIG_SET_STRING, key, decimal_text(text, value), 0);
 }
 
 static int configure(int fs_fd, const struct volume_mount_spec *spec)

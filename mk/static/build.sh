@@ -81,6 +81,10 @@ build_musl() {
 \tfor (; n >= sizeof(struct word); n -= sizeof(struct word), l += sizeof(struct word), r += sizeof(struct word))\
 \t\tif (((const struct word *)l)->w != ((const struct word *)r)->w) break;' "$source/src/string/memcmp.c"
     grep -q 'struct word' "$source/src/string/memcmp.c"
+    # A group of blocks that a call has needed and left is kept for the next call, also beside one other that has room. Otherwise each call maps a
+    # page and gives it back, wherever the blocks of a call happen to begin in one group and to end in the next.
+    sed -i 's/^\tif (g->next != g) return 1;$/\tif (g->next != g \&\& !(is_bouncing(sc) \&\& g->next->next == g)) return 1;/' "$source/src/malloc/mallocng/free.c"
+    grep -q 'is_bouncing(sc) && g->next->next == g' "$source/src/malloc/mallocng/free.c"
     CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 $harden $maps" \
         "$source/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
     make -j"$jobs" install AR="$ar" RANLIB="$ranlib"
@@ -128,7 +132,14 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
     "$ar" rcs "$prefix/lib/$2" one.o
 }
 
-build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
+build_libuv() {
+    copy_source libuv1
+    # Each turn of the loop would zero 15 KiB (-ftrivial-auto-var-init), of which it reads what epoll_pwait() has filled in.
+    sed -i 's/^  struct epoll_event \(events\[1024\]\|prep\[256\]\);$/  __attribute__((uninitialized)) &/; s/^\(  __attribute__((uninitialized))\)   */\1 /' \
+        "$source/src/unix/linux.c"
+    [ "$(grep -c '^  __attribute__((uninitialized)) struct epoll_event' "$source/src/unix/linux.c")" = 2 ]
+    with_cmake "$source" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF
+}
 build_nghttp2() {
     # libcurl leaves nghttp2 its own allocator, and bodies of requests (the data of Secrets) pass through its frames: what it gives back is wiped.
     # A block never grows in place, so nothing is left behind when one moves.

@@ -145,6 +145,8 @@ static int read_any(const uint8_t *bytes, size_t len, struct password password, 
     cleanup_secret struct secret *der = base64_decode((const char *)bytes, len, /* err= */ NULL);
     if (der == NULL)
         return bad(err, "it is neither PEM nor PKCS#12 in base64");
+    if (secret_len(der) > 0 && memmem(secret_bytes(der), secret_len(der), begin, sizeof(begin) - 1) != NULL)
+        return read_pem((const char *)secret_bytes(der), secret_len(der), password, found, err);
     return read_pfx(secret_bytes(der), secret_len(der), password, found, err);
 }
 

@@ -75,7 +75,7 @@ def register(emulator, *certificates, app=APP, tenant=tutorial.TENANT):
     allow(emulator, app)
 
 
-@pytest.mark.parametrize("form", ["pem", "pem with a chain", "encrypted pem", "pfx", "pfx with a password", "line break"])
+@pytest.mark.parametrize("form", ["pem", "pem with a chain", "encrypted pem", "pfx", "pfx with a password", "pem in base64", "line break"])
 def test_a_certificate_proves_a_service_principal(client, emulator, certificate, form):
     other = Certificate("other")
     values = {"pem": {"clientcertificate": certificate.pem()},
@@ -84,6 +84,7 @@ def test_a_certificate_proves_a_service_principal(client, emulator, certificate,
               "pfx": {"clientcertificate": certificate.pfx()},
               "pfx with a password": {"clientcertificate": certificate.pfx("p\u00e4ssw\u00f6rt"),
                                       "ClientCertificatePassword": "p\u00e4ssw\u00f6rt"},
+              "pem in base64": {"clientcertificate": base64.b64encode(certificate.pem().encode()).decode()},
               "line break": {"ClientCertificate": certificate.pfx() + "\n"}}
     register(emulator, certificate)
     assert mount(client, {"clientid": APP, **values[form]}) == SECRET1

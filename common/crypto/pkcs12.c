@@ -364,6 +364,12 @@ static int read_file(struct reader *reader, struct der ber, struct error **err)
     return read_pfx(reader, file, err);
 }
 
+bool pkcs12_is_java_store(const uint8_t *bytes, size_t len)
+{
+    return len >= 4 &&
+           (memcmp(bytes, "\xfe\xed\xfe\xed", 4) == 0 || memcmp(bytes, "\xce\xce\xce\xce", 4) == 0);
+}
+
 static int check_size(size_t len, struct error **err)
 {
     if (len > PKCS12_SIZE_MAX)
@@ -402,6 +408,10 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
     *ret = (struct pkcs12){0};
     if (check_size(len, err) < 0)
         return -1;
+    if (pkcs12_is_java_store(der, len))
+        return error_set(
+            err, GRPC_STATUS_FAILED_PRECONDITION,
+            "pkcs12: it is a Java key store (JKS or JCEKS), not PKCS#12: keytool -importkeystore converts it");
     cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
     if (bmp == NULL)
         return -1;

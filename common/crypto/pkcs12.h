@@ -18,6 +18,7 @@
 #ifndef COMMON_CRYPTO_PKCS12_H
 #define COMMON_CRYPTO_PKCS12_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,9 @@ struct pkcs12 {
     struct pkcs12_key_id certificate_ids[PKCS12_ITEMS_MAX]; /* of the certificates */
     uint64_t cost;                                          /* of all derivations; see pkcs12_cost.h */
 };
+
+/* Whether it is a key store of Java other than PKCS#12 (JKS, JCEKS), which nothing here reads. */
+bool pkcs12_is_java_store(const uint8_t *bytes, size_t len);
 
 /* Reads `len` bytes of DER or BER. On failure *ret is left empty but for the cost; the error is
  * RESOURCE_EXHAUSTED for lack of memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts of

@@ -239,6 +239,8 @@ static struct secret *decrypt_key(struct der der, struct reading *reading, struc
         pkcs8_decrypt(der.at, der_len(der), password_text(reading), password_len(reading), &run, err);
     end_run(reading, &run);
     reading->found.cost += run.cost;
+    if (key == NULL && reading->password == NULL && !run.later)
+        (void)error_hint(err, "the private key is encrypted, and the item has no certificatePassword");
     return key;
 }
 
@@ -251,6 +253,9 @@ static int add_block(const struct pem_block *block, struct reading *reading, str
     if (!certificate && (!key || reading->without_keys))
         return 0;
     cleanup_secret struct secret *der = pem_decode(block->body, block->body_len, err);
+    if (der == NULL && memmem(block->body, block->body_len, "Proc-Type", strlen("Proc-Type")) != NULL)
+        return error_hint(
+            err, "the private key is encrypted in OpenSSL's old format: openssl pkcs8 -topk8 converts it");
     if (der == NULL)
         return error_wrap(err, "a block of the PEM cannot be read");
     struct der span = der_span(secret_bytes(der), secret_len(der));
@@ -295,6 +300,27 @@ static int read_pfx(const struct secret *der, struct reading *reading, struct er
     return result < 0 ? -1 : take_all(&found, &reading->found, err);
 }
 
+/* A certificate, as authorities hand it out (.cer, .der), begins with another sequence, and PKCS#12 with a
+ * number. */
+static bool is_certificate(const struct secret *der)
+{
+    struct der whole = der_span(secret_bytes(der), secret_len(der)), body;
+    return der_take(&whole, DER_SEQUENCE, &body) == 0 && der_len(whole) == 0 && der_is(body, DER_SEQUENCE);
+}
+
+static int read_binary(const struct secret *der, struct reading *reading, struct error **err)
+{
+    if (!is_certificate(der))
+        return read_pfx(der, reading, err);
+    return add_part(reading->found.certificates, &reading->found.n_certificates,
+                    secret_from_bytes(secret_bytes(der), secret_len(der)), err);
+}
+
+static bool is_binary(const uint8_t *bytes, size_t len)
+{
+    return len > 0 && (bytes[0] == DER_SEQUENCE || pkcs12_is_java_store(bytes, len));
+}
+
 static int read_source(const struct source *source, struct reading *reading, struct error **err)
 {
     static const char begin[] = "-----BEGIN ";
@@ -302,12 +328,16 @@ static int read_source(const struct source *source, struct reading *reading, str
     size_t len = secret_len(source->bytes);
     if (len > 0 && memmem(bytes, len, begin, sizeof(begin) - 1) != NULL)
         return read_pem(source->bytes, reading, err);
-    if (len > 0 && bytes[0] == DER_SEQUENCE)
-        return read_pfx(source->bytes, reading, err);
+    if (is_binary(bytes, len))
+        return read_binary(source->bytes, reading, err);
     cleanup_secret struct secret *der = base64_decode((const char *)bytes, len, /* err= */ NULL);
-    if (der == NULL || secret_len(der) == 0 || secret_bytes(der)[0] != DER_SEQUENCE)
-        return refused("it is neither PEM nor PKCS#12", err);
-    return read_pfx(der, reading, err);
+    if (der != NULL && is_binary(secret_bytes(der), secret_len(der)))
+        return read_binary(der, reading, err);
+    (void)refused("it is neither PEM nor PKCS#12", err);
+    if (der != NULL && secret_len(der) > 0 &&
+        memmem(secret_bytes(der), secret_len(der), begin, sizeof(begin) - 1) != NULL)
+        return error_hint(err, "it is base64 of PEM: objectEncoding: base64");
+    return -1;
 }
 
 /* --- what is written --- */

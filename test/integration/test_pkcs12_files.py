@@ -217,6 +217,16 @@ def test_certificates_of_pfx_files_are_trusted_without_their_keys(client, made):
     assert found.key is None and len(found.additional_certs) == 6
 
 
+def test_certificates_in_der_are_trusted(client, emulator, made):
+    """As Active Directory exports them, in base64 or, with its encoding, in bytes."""
+    der = crypto.der_of((made / "root.pem").read_bytes())
+    emulator.set_secret("cer", base64.b64encode(der).decode())
+    file = write_trust(client, {"text": "cer"}, hidden("cer"))
+    assert [one.certificate.public_bytes(serialization.Encoding.DER) for one in pkcs12.load_pkcs12(file, PASSWORD.encode()).additional_certs] == [der]
+    file = write_trust(client, {"bytes": "cer"}, hidden("cer", objectEncoding="base64"))
+    assert [one.certificate.public_bytes(serialization.Encoding.DER) for one in pkcs12.load_pkcs12(file, PASSWORD.encode()).additional_certs] == [der]
+
+
 def test_the_same_input_gives_the_same_bytes(client, emulator, start_azure, azure):
     """Also in another process; so a rotation changes nothing. Every new input gives new ones."""
     first = write(client, hidden("ec-pem"))
@@ -279,6 +289,10 @@ REFUSED = {
     "another key": (dict(certificate="mixed"), "'mixed': no certificate belongs to the private key"),
     "neither": (dict(certificate="password"), "'password': it is neither PEM nor PKCS#12"),
     "locked": (dict(certificate="rsa-locked"), "'rsa-locked': pkcs12: decryption password incorrect"),
+    "encrypted": (dict(certificate="encrypted"), "[hint: the private key is encrypted, and the item has no certificatePassword]"),
+    "encrypted of old": (dict(certificate="old"), "[hint: the private key is encrypted in OpenSSL's old format: openssl pkcs8 -topk8 converts it]"),
+    "Java's own": (dict(certificate="java"), "'java': pkcs12: it is a Java key store (JKS or JCEKS), not PKCS#12"),
+    "PEM in base64": (dict(certificate="twice"), "'twice': it is neither PEM nor PKCS#12 [hint: it is base64 of PEM: objectEncoding: base64]"),
     "empty password": (dict(password="empty"), "pkcs12: the password is empty"),
     "not there": (dict(certificate="absent"), "certificate: 'absent' is an optional object that the vault does not have"),
     "long name": (dict(friendlyName="x" * 257), "pkcs12: a friendlyName is not UTF-8 of at most 256 bytes"),
@@ -296,7 +310,11 @@ def test_what_makes_no_file_is_explained(client, emulator, made, fields, words):
     emulator.set_secret("key-alone", key)
     emulator.set_secret("mixed", key + (made / "rsa.pem").read_text())
     emulator.set_secret("empty", "")
-    others = [hidden(name) for name in ("authorities", "key-alone", "mixed", "rsa-locked", "root", "empty")]
+    emulator.set_secret("encrypted", openssl(made, "pkcs8 -topk8 -in ec.key -passout pass:x").decode() + (made / "ec.pem").read_text())
+    emulator.set_secret("old", openssl(made, "ec -in ec.key -aes128 -passout pass:x").decode() + (made / "ec.pem").read_text())
+    emulator.set_secret("java", base64.b64encode(b"\xfe\xed\xfe\xed\0\0\0\2\0\0\0\0").decode())
+    emulator.set_secret("twice", base64.b64encode((key + (made / "ec.pem").read_text()).encode()).decode())
+    others = [hidden(name) for name in ("authorities", "key-alone", "mixed", "rsa-locked", "root", "empty", "encrypted", "old", "java", "twice")]
     code, message = mount_failure(client, objects=objects(hidden("rsa-pem"), *others, hidden("absent", objectOptional="true"), **fields))
     assert code == CODES.FAILED_PRECONDITION and "failed to compose file out.p12: " in message and words in message
     assert PASSWORD not in message

@@ -511,6 +511,19 @@ static void a_run_says_what_is_wrong_with_a_file_at_once(void **state)
     assert_string_equal(error_message(error), "pkcs12: damaged file, or not a PKCS#12 file in DER");
 }
 
+static void a_key_store_of_java_is_named(void **state)
+{
+    (void)state;
+    static const uint8_t stores[][8] = {{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2},
+                                        {0xce, 0xce, 0xce, 0xce, 0, 0, 0, 2}};
+    for (size_t i = 0; i < ARRAY_SIZE(stores); i++) {
+        cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+        cleanup_error struct error *error = NULL;
+        assert_int_equal(pkcs12_read(stores[i], sizeof(stores[i]), &pkcs12, &error), -1);
+        assert_non_null(strstr(error_message(error), "pkcs12: it is a Java key store"));
+    }
+}
+
 /* In processor time: 600,000 rounds take some tenths of a second. */
 static void a_run_that_is_stopped_ends_within_a_millisecond(void **state)
 {
@@ -547,6 +560,7 @@ int main(void)
         cmocka_unit_test(a_file_without_a_mac_is_read_with_its_password),
         cmocka_unit_test(a_run_that_may_not_cost_so_much_says_what_the_file_costs),
         cmocka_unit_test(a_run_says_what_is_wrong_with_a_file_at_once),
+        cmocka_unit_test(a_key_store_of_java_is_named),
         cmocka_unit_test(a_run_that_is_stopped_ends_within_a_millisecond),
         cmocka_unit_test(a_changed_byte_never_changes_the_result),
         cmocka_unit_test(a_truncated_file_is_refused_at_every_length),

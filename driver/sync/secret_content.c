@@ -112,6 +112,27 @@ static int put_value(struct secret_content *content, char *key, struct secret *b
     return 0;
 }
 
+/* The API server refuses other texts, in words that do not lead to the cause: "invalid character 'e'". */
+static int check_docker_config(const char *type, const char *key, const struct secret *file,
+                               struct error **err)
+{
+    static const char bom[] = "\xef\xbb\xbf", base64[] = "ey"; /* of `{"` and `{ ` */
+    const char *text = (const char *)secret_bytes(file);
+    size_t len = secret_len(file);
+
+    if ((strcmp(type, "kubernetes.io/dockerconfigjson") != 0 || strcmp(key, ".dockerconfigjson") != 0) &&
+        (strcmp(type, "kubernetes.io/dockercfg") != 0 || strcmp(key, ".dockercfg") != 0))
+        return 0;
+    if (len >= sizeof(bom) - 1 && memcmp(text, bom, sizeof(bom) - 1) == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "the file is no JSON: it begins with a byte order mark");
+    if (len < sizeof(base64) - 1 || memcmp(text, base64, sizeof(base64) - 1) != 0)
+        return 0;
+    (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the file is no JSON");
+    return error_hint(err,
+                      "it is base64 text: its provider has to decode it (objectEncoding: base64 of Azure's)");
+}
+
 static int add_value(struct secret_content *content, const char *path, const char *key,
                      const struct payload *files, struct error **err)
 {
@@ -126,6 +147,8 @@ static int add_value(struct secret_content *content, const char *path, const cha
     file = find_file(files, path);
     if (file == NULL)
         return file_missing(files, err);
+    if (check_docker_config(content->type, key, file->contents, err) < 0)
+        return -1;
     bytes = strcmp(content->type, SECRET_TYPE_TLS) == 0 ? tls_value(key, file->contents, err)
                                                         : file_value(file->contents, err);
     if (bytes == NULL)

@@ -93,6 +93,21 @@ static bool is_pem(const char *file, size_t len)
     return len > 0 && pem_next(&at, file + len, &block);
 }
 
+/* Does a block begin that has no end? */
+static bool is_cut_off(const char *file, size_t len)
+{
+    static const char begin[] = "-----BEGIN ";
+    const char *at = file, *end = file + len;
+    struct pem_block block;
+    size_t begun = 0, whole = 0;
+
+    for (; (at = memmem(at, (size_t)(end - at), begin, sizeof(begin) - 1)) != NULL; at += sizeof(begin) - 1)
+        begun++;
+    for (at = file; pem_next(&at, end, &block);)
+        whole++;
+    return begun > whole;
+}
+
 /* Is the file base64 of DER or of PEM, as a vault stores binary files? */
 static bool is_base64(const char *file, size_t len)
 {
@@ -135,6 +150,9 @@ static int read_pfx(const void *file, size_t len, struct pkcs12 *ret, struct err
         return 0;
     if (len == 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the file is empty");
+    if (is_cut_off(file, len))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "the file is PEM, and a block of it is cut off");
     if (is_pem(file, len))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the file is PEM, with other blocks only");
     (void)error_wrap(&error, "neither PEM nor PKCS#12 with an empty password");

@@ -49,6 +49,8 @@ static struct payload some_files(void)
     add_file(&files, "nested/bar", "b\n");
     add_file(&files, "empty", "");
     add_file(&files, "bytes", "\xff\xfe\x80");
+    add_file(&files, "login64", "eyJhdXRocyI6e319");
+    add_file(&files, "marked", "\xef\xbb\xbf{\"auths\":{}}");
     assert_int_equal(payload_seal(&files, NULL), 0);
     return files;
 }
@@ -167,7 +169,7 @@ static void mistakes_in_a_class_are_named(void **state)
         {"  - {secretName: s, type: Opaque, data: [{objectName: name}]}\n",
          "data[0] (key '', file 'name'): key is empty"},
         {"  - {secretName: s, type: Opaque, data: [{objectName: nested, key: k}]}\n",
-         "data[0] (key 'k', file 'nested'): the volume has no such file (has: bytes, empty, name, nested/bar)"},
+         "data[0] (key 'k', file 'nested'): the volume has no such file (has: bytes, empty, login64, marked, name, nested/bar)"},
         {"  - {secretName: s, type: Opaque, data: [{objectName: name, key: my key}]}\n",
          "data[0] (key 'my key', file 'name'): a key of a Secret consists of letters"},
         {"  - {secretName: s, type: Opaque, data: [{objectName: name, key: ..x}]}\n",
@@ -178,6 +180,12 @@ static void mistakes_in_a_class_are_named(void **state)
          "no certificate: neither PEM nor PKCS#12"},
         {"  - {secretName: s, type: kubernetes.io/tls, data: [{objectName: name, key: tls.key}]}\n",
          "no private key: neither PEM nor PKCS#12"},
+        {"  - {secretName: s, type: kubernetes.io/dockerconfigjson, data: [{objectName: login64, key: .dockerconfigjson}]}\n",
+         "the file is no JSON [hint: it is base64 text"},
+        {"  - {secretName: s, type: kubernetes.io/dockercfg, data: [{objectName: login64, key: .dockercfg}]}\n",
+         "the file is no JSON [hint: it is base64 text"},
+        {"  - {secretName: s, type: kubernetes.io/dockerconfigjson, data: [{objectName: marked, key: .dockerconfigjson}]}\n",
+         "the file is no JSON: it begins with a byte order mark"},
         {"  - {secretName: s, type: Opaque, data: [{objectName: name, key: k}]}\n"
          "  - {secretName: ' s', type: Opaque, data: [{objectName: name, key: k}]}\n",
          "secretObjects[1] names the same Secret"},

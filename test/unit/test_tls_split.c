@@ -248,6 +248,12 @@ static void a_file_without_certificates_is_an_error(void **state)
     assert_refused(tls_split_certificates, "in", "[hint: it is base64 text");
     run("echo MIN > in");
     assert_refused(tls_split_certificates, "in", "damaged file, or not a PKCS#12 file in DER");
+    run("head -c 400 p256.pem > in");
+    assert_refused(tls_split_certificates, "in",
+                   "no certificate: the file is PEM, and a block of it is cut off");
+    run("{ cat p256.key; head -c 400 p256.pem; } > in");
+    assert_refused(tls_split_certificates, "in",
+                   "no certificate: the file is PEM, and a block of it is cut off");
     run("openssl pkcs12 -export -passout pass: -nocerts -inkey p256.key -out in");
     assert_refused(tls_split_certificates, "in", "contains none");
     run("sed 's/^MI/*I/' ca.pem > in");

@@ -143,15 +143,31 @@ static void check_type_name(const struct lint_document *document, const struct y
                                         "kubernetes.io/ssh-auth",
                                         "kubernetes.io/service-account-token",
                                         "bootstrap.kubernetes.io/token"};
+    static const char domain[] = "kubernetes.io/";
     const char *similar = similar_name(type, known, ARRAY_SIZE(known));
 
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
         if (strcmp(type, known[i]) == 0)
             return;
+        if (strncmp(known[i], domain, sizeof(domain) - 1) == 0 &&
+            strcmp(type, known[i] + sizeof(domain) - 1) == 0)
+            similar = known[i];
     }
+    if (similar == NULL && strncmp(type, domain, sizeof(domain) - 1) == 0)
+        findings_add(lint_document_enter(document), &type_name_rule, lint_place(node),
+                     "%.100s is no type of Kubernetes", type);
     if (similar != NULL)
         findings_add(lint_document_enter(document), &type_name_rule, lint_place(node),
                      "%.100s is no type of Kubernetes, %s is", type, similar);
+}
+
+static void check_basic_auth(const struct lint_document *document, const struct yaml_node *node,
+                             const struct secret_object *object)
+{
+    if (object->n_data > 0 && strcmp(object->type, "kubernetes.io/basic-auth") == 0 &&
+        !has_key(object, "username") && !has_key(object, "password"))
+        findings_add(lint_document_enter(document), &type_rule, lint_place(yaml_get(node, "type")),
+                     "a Secret of type %s needs the key username or password", object->type);
 }
 
 /* The API server refuses a Secret of these types without these keys; another class may add them. */
@@ -189,6 +205,7 @@ int lint_secret_objects(const struct lint_document *document, const struct yaml_
             return error_no_memory(err, NULL);
         check_type_name(document, yaml_get(node, "type"), type);
         check_type(document, node, &class->secret_objects[i]);
+        check_basic_auth(document, node, &class->secret_objects[i]);
         if (check_data(document, yaml_get(node, "data"), &class->secret_objects[i], response, err) < 0)
             return -1;
     }

@@ -83,8 +83,10 @@ build_musl() {
     grep -q 'struct word' "$source/src/string/memcmp.c"
     # A group of blocks that a call has needed and left is kept for the next call, also beside one other that has room. Otherwise each call maps a
     # page and gives it back, wherever the blocks of a call happen to begin in one group and to end in the next.
-    sed -i 's/^\tif (g->next != g) return 1;$/\tif (g->next != g \&\& !(is_bouncing(sc) \&\& g->next->next == g)) return 1;/' "$source/src/malloc/mallocng/free.c"
-    grep -q 'is_bouncing(sc) && g->next->next == g' "$source/src/malloc/mallocng/free.c"
+    # (A group of a single block has no next one while it is in use.)
+    sed -i 's/^\tif (g->next != g) return 1;$/\tif (g->next != g \&\& !(is_bouncing(sc) \&\& g->next \&\& g->next->next == g)) return 1;/' \
+        "$source/src/malloc/mallocng/free.c"
+    grep -q 'is_bouncing(sc) && g->next && g->next->next == g' "$source/src/malloc/mallocng/free.c"
     CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 $harden $maps" \
         "$source/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
     make -j"$jobs" install AR="$ar" RANLIB="$ranlib"

@@ -13,6 +13,7 @@
 #include <curl/mprintf.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
@@ -123,6 +124,37 @@ static void memory_is_compared_from_its_first_byte_on(void **state)
     }
 }
 
+/* --- the C library's malloc() --- */
+
+/* Groups of blocks come, empty and come back, of each size class and in any order. */
+static void blocks_keep_what_they_hold(void **state)
+{
+    enum { BLOCKS = 300, ROUNDS = 300000 };
+    static struct {
+        unsigned char *block;
+        size_t size;
+        unsigned char fill;
+    } blocks[BLOCKS];
+    unsigned seed = 7;
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        /* few at a time, so that groups empty often; now and then many */
+        size_t i = (size_t)rand_r(&seed) % (round / 1000 % 10 == 0 ? BLOCKS : 5);
+        if (blocks[i].block != NULL) {
+            assert_int_equal(blocks[i].block[0], blocks[i].fill);
+            assert_int_equal(blocks[i].block[blocks[i].size - 1], blocks[i].fill);
+        }
+        free(blocks[i].block);
+        blocks[i].size = 1 + (size_t)rand_r(&seed) % ((size_t)16 << (rand_r(&seed) % 12));
+        blocks[i].fill = (unsigned char)round;
+        blocks[i].block = malloc(blocks[i].size);
+        assert_non_null(blocks[i].block);
+        memset(blocks[i].block, blocks[i].fill, blocks[i].size);
+    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        free(blocks[i].block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +163,7 @@ int main(void)
 #endif
         cmocka_unit_test(curl_formats_as_the_c_library_does),
         cmocka_unit_test(memory_is_compared_from_its_first_byte_on),
+        cmocka_unit_test(blocks_keep_what_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

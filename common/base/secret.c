@@ -92,12 +92,29 @@ static size_t usable_size(void *ptr)
     return secret_arena_owns(ptr) ? secret_arena_block_size(ptr) : malloc_usable_size(ptr);
 }
 
+/* NULL without an arena, and where it is full: then malloc() has to do. */
+static void *locked_malloc(size_t size)
+{
+    void *ptr;
+
+    if (secret_arena_size() == 0)
+        return NULL;
+    ptr = secret_arena_alloc(size);
+    if (ptr == NULL) {
+        secret_cache_trim(); /* blocks that are kept may be in the way */
+        ptr = secret_arena_alloc(size);
+    }
+    if (ptr == NULL)
+        secret_arena_count_overflow();
+    return ptr;
+}
+
 void *secret_malloc(size_t size)
 {
-    void *ptr = secret_arena_alloc(size);
+    void *ptr = secret_cache_take(size);
 
     if (ptr == NULL)
-        ptr = secret_cache_take(size);
+        ptr = locked_malloc(size);
     return ptr != NULL ? ptr : malloc(secret_cache_round(size));
 }
 
@@ -108,11 +125,11 @@ void *secret_calloc(size_t count, size_t size)
 
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
-    ptr = secret_arena_alloc(bytes);
-    if (ptr != NULL)
-        return memset(ptr, 0, bytes);
     ptr = secret_cache_take(bytes);
-    return ptr != NULL ? ptr : calloc(1, secret_cache_round(bytes));
+    if (ptr != NULL)
+        return ptr;
+    ptr = locked_malloc(bytes);
+    return ptr != NULL ? memset(ptr, 0, bytes) : calloc(1, secret_cache_round(bytes));
 }
 
 void *secret_realloc(void *ptr, size_t size)
@@ -149,9 +166,11 @@ void secret_free(void *ptr)
         return;
     size_t usable = usable_size(ptr);
     secret_wipe(ptr, usable);
+    if (secret_cache_put(ptr, usable))
+        return;
     if (secret_arena_owns(ptr))
         secret_arena_free(ptr);
-    else if (!secret_cache_put(ptr, usable))
+    else
         free(ptr);
 }
 

@@ -132,6 +132,11 @@ size_t secret_arena_create(size_t bytes, struct error **err)
     return size;
 }
 
+size_t secret_arena_size(void)
+{
+    return arena.size;
+}
+
 /* Splits the smallest free block that is large enough; the mutex is held. */
 static uint8_t *alloc(unsigned order)
 {
@@ -162,8 +167,6 @@ void *secret_arena_alloc(size_t size)
     if (order < ORDERS)
         block = alloc(order);
     (void)pthread_mutex_unlock(&arena.mutex);
-    if (block == NULL)
-        atomic_fetch_add(&arena.overflows, 1);
     return block;
 }
 
@@ -205,6 +208,11 @@ void secret_arena_free(void *ptr)
     (void)pthread_mutex_lock(&arena.mutex);
     release(ptr, *state_of(ptr) & STATE_ORDER);
     (void)pthread_mutex_unlock(&arena.mutex);
+}
+
+void secret_arena_count_overflow(void)
+{
+    atomic_fetch_add(&arena.overflows, 1);
 }
 
 uint64_t secret_arena_overflows(void)

@@ -27,6 +27,9 @@ enum {
  */
 size_t secret_arena_create(size_t bytes, struct error **err);
 
+/* The size of the arena; 0 = there is none. */
+size_t secret_arena_size(void);
+
 /* A block of at least `size` bytes with undefined content, aligned to SECRET_ARENA_BLOCK_MIN; NULL if there
  * is no arena or no room. */
 void *secret_arena_alloc(size_t size);
@@ -40,7 +43,9 @@ size_t secret_arena_block_size(const void *ptr);
 /* Returns a block, which the caller has wiped. */
 void secret_arena_free(void *ptr);
 
-/* Blocks that did not fit, so far. */
+/* Counts a block that did not fit. */
+void secret_arena_count_overflow(void);
+/* How many were counted so far. */
 uint64_t secret_arena_overflows(void);
 
 #endif

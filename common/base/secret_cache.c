@@ -1,16 +1,24 @@
 /*
- * secret_cache.c - a list of free blocks for each size, in steps of 16 bytes.
+ * secret_cache.c - a list of free blocks for each size.
  *
- * The sizes are those of which musl's blocks have no rest: 12, 28, 44, ...
+ * The sizes are those of the arena, 64, 128, 256, ...; without one those of which musl's blocks have no rest:
+ * 12, 28, 44, ...
  */
 #include "common/base/secret_cache.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "common/base/sanitized.h"
+#include "common/base/secret_arena.h"
 
-enum { STEP = 16, OVERHEAD = 4, SIZES = (SECRET_CACHE_BLOCK_MAX + OVERHEAD) / STEP + 1 };
+enum {
+    STEP = 16,
+    OVERHEAD = 4,
+    SMALLEST = STEP - OVERHEAD,
+    SIZES = (SECRET_CACHE_BLOCK_MAX + OVERHEAD) / STEP + 1
+};
 
 struct free_block {
     struct free_block *next;
@@ -26,7 +34,33 @@ static _Thread_local struct secret_cache *cache;
 
 static size_t bytes_of(size_t index)
 {
-    return index * STEP - OVERHEAD;
+    return secret_arena_size() > 0 ? (size_t)SECRET_ARENA_BLOCK_MIN << index : index * STEP - OVERHEAD;
+}
+
+/* Of the smallest blocks that have `size` bytes. */
+static size_t index_for(size_t size)
+{
+    if (secret_arena_size() == 0)
+        return (size + OVERHEAD + STEP - 1) / STEP;
+    size_t smallest = (size + SECRET_ARENA_BLOCK_MIN - 1) / SECRET_ARENA_BLOCK_MIN; /* to be rounded up */
+    return smallest <= 1 ? 0 : CHAR_BIT * sizeof(long) - (size_t)__builtin_clzl(smallest - 1);
+}
+
+static void give_back(void *block)
+{
+    if (secret_arena_owns(block))
+        secret_arena_free(block);
+    else
+        free(block);
+}
+
+/* How many bytes more may be kept. */
+static size_t room(void)
+{
+    size_t of_arena = secret_arena_size() / 8;
+    size_t max = of_arena > 0 && of_arena < cache->bytes_max ? of_arena : cache->bytes_max;
+
+    return max > cache->bytes ? max - cache->bytes : 0;
 }
 
 void secret_cache_enable(size_t bytes_max)
@@ -40,11 +74,11 @@ void secret_cache_enable(size_t bytes_max)
 
 void secret_cache_trim(void)
 {
-    for (size_t i = 0; cache != NULL && i < SIZES; i++) {
+    for (size_t i = 0; cache != NULL && cache->bytes > 0 && i < SIZES; i++) {
         while (cache->first[i] != NULL) {
             struct free_block *block = cache->first[i];
             cache->first[i] = block->next;
-            free(block);
+            give_back(block);
         }
     }
     if (cache != NULL)
@@ -60,18 +94,19 @@ void secret_cache_disable(void)
 
 size_t secret_cache_round(size_t size)
 {
-    if (cache == NULL || size > SECRET_CACHE_BLOCK_MAX - STEP)
+    if (cache == NULL || size > SECRET_CACHE_BLOCK_MAX - STEP || secret_arena_size() > 0)
         return size;
-    return bytes_of((size + OVERHEAD + STEP - 1) / STEP);
+    return bytes_of(index_for(size));
 }
 
 void *secret_cache_take(size_t size)
 {
-    size_t index = (size + OVERHEAD + STEP - 1) / STEP;
-
-    if (cache == NULL || size > SECRET_CACHE_BLOCK_MAX - STEP || cache->first[index] == NULL)
+    if (cache == NULL || size > SECRET_CACHE_BLOCK_MAX - STEP)
         return NULL;
+    size_t index = index_for(size);
     struct free_block *block = cache->first[index];
+    if (block == NULL)
+        return NULL;
     cache->first[index] = block->next;
     cache->bytes -= bytes_of(index);
     block->next = NULL;
@@ -80,11 +115,14 @@ void *secret_cache_take(size_t size)
 
 bool secret_cache_put(void *block, size_t usable)
 {
-    size_t index = (usable + OVERHEAD) / STEP; /* what is beyond that size is not used */
     struct free_block *link = block;
+    bool locked = secret_arena_size() > 0;
 
-    if (cache == NULL || usable > SECRET_CACHE_BLOCK_MAX || usable < bytes_of(1) ||
-        bytes_of(index) > cache->bytes_max - cache->bytes)
+    if (cache == NULL || usable > SECRET_CACHE_BLOCK_MAX || usable < SMALLEST ||
+        secret_arena_owns(block) != locked)
+        return false;
+    size_t index = locked ? index_for(usable) : (usable + OVERHEAD) / STEP; /* what is beyond is not used */
+    if (bytes_of(index) > room())
         return false;
     if (cache->first[index] == link)
         abort(); /* freed twice */

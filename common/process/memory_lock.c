@@ -11,6 +11,7 @@
 
 #include "common/base/sanitized.h"
 #include "common/base/secret_arena.h"
+#include "common/base/secret_cache.h"
 #include "common/crypto/tls_memory.h"
 #include "common/process/capabilities.h"
 
@@ -57,6 +58,7 @@ static enum memory_lock lock(enum memory_lock_rights rights, struct error **err)
         return lock_all(err) == 0 ? MEMORY_LOCK_ALL : MEMORY_LOCK_NONE;
     if (secret_arena_create((size_t)limit, err) == 0)
         return MEMORY_LOCK_NONE;
+    secret_cache_trim(); /* blocks from before are not locked */
     tls_memory_use_arena();
     return MEMORY_LOCK_SECRETS;
 }

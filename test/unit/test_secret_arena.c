@@ -15,6 +15,7 @@
 
 #include "common/base/secret.h"
 #include "common/base/secret_arena.h"
+#include "common/base/secret_cache.h"
 
 enum { ARENA = 256 * 1024, BLOCKS = 200, ROUNDS = 20000 };
 
@@ -130,6 +131,58 @@ static void what_does_not_fit_comes_from_malloc_and_is_counted(void **state)
     assert_all_is_free();
 }
 
+/* A thread keeps blocks of the arena, and no others: what is locked stays so. */
+static void kept_blocks_are_of_the_arena(void **state)
+{
+    static const size_t sizes[] = {0, 1, 64, 65, 100, 128, 1000, 4096, 5000, 8176};
+    char *from_before = malloc(40);
+
+    (void)state;
+    secret_cache_enable(SIZE_MAX);
+    secret_free(from_before);
+    assert_null(secret_cache_take(40));
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        char *block = secret_malloc(sizes[i]), *again;
+
+        assert_true(secret_arena_owns(block));
+        memset(block, 'x', sizes[i]);
+        secret_free(block);
+        again = secret_calloc(1, sizes[i]);
+        assert_true(secret_arena_owns(again));
+        for (size_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(again[k], 0);
+        secret_free(again);
+    }
+    secret_cache_disable();
+    assert_all_is_free();
+}
+
+static void kept_blocks_leave_the_arena_to_others(void **state)
+{
+    enum { SIZE = 1024, N = ARENA / SIZE };
+    void *blocks[N], *whole;
+    uint64_t before = secret_arena_overflows();
+    size_t kept = 0;
+
+    (void)state;
+    secret_cache_enable(SIZE_MAX);
+    for (size_t i = 0; i < N; i++)
+        assert_true(secret_arena_owns(blocks[i] = secret_malloc(SIZE)));
+    for (size_t i = 0; i < N; i++)
+        secret_free(blocks[i]);
+    for (; (blocks[kept] = secret_cache_take(SIZE)) != NULL; kept++)
+        ;
+    assert_true(kept == 0 || kept == N / 8); /* 0: this program is sanitized, and keeps none */
+    for (size_t i = 0; i < kept; i++)
+        secret_free(blocks[i]);
+    whole = secret_malloc(ARENA);
+    assert_true(secret_arena_owns(whole));
+    assert_int_equal(secret_arena_overflows(), before);
+    secret_free(whole);
+    secret_cache_disable();
+    assert_all_is_free();
+}
+
 static void blocks_are_wiped_when_they_are_freed(void **state)
 {
     static const size_t sizes[] = {1, 63, 64, 1000, 100000};
@@ -190,6 +243,8 @@ int main(void)
         cmocka_unit_test(secrets_are_in_locked_memory),
         cmocka_unit_test(blocks_never_overlap_and_merge_again),
         cmocka_unit_test(what_does_not_fit_comes_from_malloc_and_is_counted),
+        cmocka_unit_test(kept_blocks_are_of_the_arena),
+        cmocka_unit_test(kept_blocks_leave_the_arena_to_others),
         cmocka_unit_test(blocks_are_wiped_when_they_are_freed),
         cmocka_unit_test(threads_share_the_arena),
     };

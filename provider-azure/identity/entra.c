@@ -30,6 +30,20 @@ bool entra_refused_resource(const struct error *error)
     return found != NULL && strchr("0123456789", found[strlen("AADSTS500011")]) == NULL;
 }
 
+/* The length of an authority ("https://host/...") without the tenant at its end: the metadata of Azure
+ * Stack Hub, and cloud files made from them, have it there for AD FS. */
+static int authority_len(const char *authority, const char *tenant)
+{
+    size_t len = strlen(authority), tail = strlen(tenant) + 1;
+    const char *path = strchr(authority + strcspn(authority, ":"), '/');
+
+    path = path != NULL && path[1] == '/' ? strchr(path + 2, '/') : NULL;
+    if (path != NULL && (size_t)(authority + len - path) > tail && authority[len - tail - 1] == '/' &&
+        strncasecmp(authority + len - tail, tenant, tail - 1) == 0 && authority[len - 1] == '/')
+        len -= tail;
+    return (int)len;
+}
+
 int entra_build_request(const struct identity *identity, const char *authority, struct token_request *request,
                         struct error **err)
 {
@@ -42,7 +56,8 @@ int entra_build_request(const struct identity *identity, const char *authority, 
     request->proxy = HTTP_PROXY_ENVIRONMENT;
     request->policy = &retry_service;
     buffer_init(&request->body, ENTRA_FORM_MAX);
-    if (asprintf(&url, "%s%s/%s", authority, adfs ? "adfs" : identity->tenant, path) < 0) {
+    if (asprintf(&url, "%.*s%s/%s", authority_len(authority, identity->tenant), authority,
+                 adfs ? "adfs" : identity->tenant, path) < 0) {
         url = NULL;
         return error_no_memory(err, NULL);
     }

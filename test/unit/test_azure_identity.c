@@ -31,6 +31,7 @@ struct recipe {
     const char *password;
     const char *pod;
     const char *uid;
+    const char *authority; /* NULL: that of the public cloud */
 };
 
 static struct identity *make(const struct recipe *recipe, struct error **err)
@@ -40,6 +41,10 @@ static struct identity *make(const struct recipe *recipe, struct error **err)
     char client_id[64];
     int proxy_stand_in = 0;
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
+    if (recipe->authority != NULL) {
+        free(cloud.authority);
+        cloud.authority = strdup(recipe->authority);
+    }
     (void)snprintf(client_id, sizeof(client_id), "%s", recipe->client_id != NULL ? recipe->client_id : "");
     credentials.client_id = client_id;
     if (recipe->credential != NULL)
@@ -122,6 +127,33 @@ static void each_mode_sends_its_own_service_one_request(void **state)
     assert_question(&(struct recipe){IDENTITY_POD, .client_id = "ignored"}, "GET",
                     "http://nmi/host/token/?resource=https%3A%2F%2Fvault.azure.net", "", pod,
                     HTTP_PROXY_NONE);
+}
+
+static void an_authority_may_end_with_the_tenant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *authority, *tenant, *url;
+    } rows[] = {
+        {"https://adfs.example/adfs/", "adfs", "https://adfs.example/adfs/oauth2/token"},
+        {"https://adfs.example:8443/ADFS/", "adfs", "https://adfs.example:8443/adfs/oauth2/token"},
+        {"https://adfs.example/", "adfs", "https://adfs.example/adfs/oauth2/token"},
+        {"https://adfs/", "adfs", "https://adfs/adfs/oauth2/token"},
+        {"https://login.example/t1/", "t1", "https://login.example/t1/oauth2/v2.0/token"},
+        {"https://login.example/xt1/", "t1", "https://login.example/xt1/t1/oauth2/v2.0/token"},
+        {"https://login.example/t1/", "t2", "https://login.example/t1/t2/oauth2/v2.0/token"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_identity struct identity *identity = make(
+            &(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .tenant = rows[i].tenant,
+                             .client_id = "app", .credential = "s", .authority = rows[i].authority},
+            NULL);
+        const struct token_request_context context = {.now_unix = NOW, .endpoint = &endpoint};
+        struct token_request request = {0};
+        assert_int_equal(identity->ops->build_request(identity, &context, &request, NULL), 0);
+        assert_string_equal(request.url, rows[i].url);
+        token_request_finish(&request);
+    }
 }
 
 static void a_line_break_in_a_pod_name_does_not_split_a_header(void **state)
@@ -563,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mode_sends_its_own_service_one_request),
+        cmocka_unit_test(an_authority_may_end_with_the_tenant),
         cmocka_unit_test(a_line_break_in_a_pod_name_does_not_split_a_header),
         cmocka_unit_test(no_two_identities_that_differ_have_the_same_key),
         cmocka_unit_test(credentials_of_one_application_are_one_principal),

@@ -12,9 +12,12 @@
 #include <curl/curl.h>
 #include <curl/mprintf.h>
 #include <nghttp2/nghttp2.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 
@@ -124,6 +127,99 @@ static void memory_is_compared_from_its_first_byte_on(void **state)
     }
 }
 
+/* --- the C library's memcpy() and memmove() --- */
+
+enum { LONGEST = 300, SHIFTS = 17, FILLER = 0xa5 };
+
+/* Pointers, so that the compiler copies nothing itself. */
+static void *(*volatile copy)(void *, const void *, size_t) = memcpy;
+static void *(*volatile move)(void *, const void *, size_t) = memmove;
+
+static uint8_t byte_at(size_t i)
+{
+    return (uint8_t)(i * 7 + 1);
+}
+
+static void fill(uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = byte_at(i);
+}
+
+/* Two pages, of which the second cannot be accessed; returns the end of the first. */
+static uint8_t *end_of_page(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(pages != MAP_FAILED);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    return pages + page;
+}
+
+static void free_page(uint8_t *end)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(munmap(end - page, 2 * page), 0);
+}
+
+static void a_copy_has_every_byte_and_changes_no_other(void **state)
+{
+    uint8_t from[LONGEST + SHIFTS];
+    uint8_t to[LONGEST + 2 * SHIFTS];
+    (void)state;
+    fill(from, sizeof(from));
+    for (size_t len = 0; len <= LONGEST; len++) {
+        for (size_t shift = 0; shift < SHIFTS; shift++) {
+            memset(to, FILLER, sizeof(to));
+            assert_ptr_equal(copy(to + SHIFTS, from + shift, len), to + SHIFTS);
+            for (size_t i = 0; i < sizeof(to); i++) {
+                uint8_t expected = i < SHIFTS || i >= SHIFTS + len ? FILLER : byte_at(i - SHIFTS + shift);
+                assert_int_equal(to[i], expected);
+            }
+        }
+    }
+}
+
+static void a_copy_touches_nothing_behind_its_source_and_its_destination(void **state)
+{
+    uint8_t *from = end_of_page();
+    uint8_t *to = end_of_page();
+    (void)state;
+    fill(from - LONGEST, LONGEST);
+    for (size_t len = 0; len <= LONGEST; len++) {
+        (void)copy(to - len, from - len, len);
+        assert_memory_equal(to - len, from - len, len);
+    }
+    free_page(from);
+    free_page(to);
+}
+
+static void a_long_copy_is_complete(void **state)
+{
+    static uint8_t from[100 * 1000 + 1];
+    static uint8_t to[sizeof(from)];
+    (void)state;
+    fill(from, sizeof(from));
+    (void)copy(to, from, sizeof(from));
+    assert_memory_equal(to, from, sizeof(from));
+}
+
+static void a_block_moves_over_itself_in_both_directions(void **state)
+{
+    uint8_t block[LONGEST + 2 * SHIFTS];
+    (void)state;
+    for (size_t len = 0; len <= LONGEST; len++) {
+        for (size_t shift = 0; shift <= 2 * (size_t)SHIFTS; shift++) {
+            fill(block, sizeof(block));
+            assert_ptr_equal(move(block + shift, block + SHIFTS, len), block + shift);
+            for (size_t i = 0; i < sizeof(block); i++) {
+                bool is_moved = i >= shift && i < shift + len;
+                assert_int_equal(block[i], byte_at(is_moved ? i - shift + SHIFTS : i));
+            }
+        }
+    }
+}
+
 /* --- the C library's malloc() --- */
 
 /* Groups of blocks come, empty and come back, of each size class and in any order. */
@@ -163,6 +259,10 @@ int main(void)
 #endif
         cmocka_unit_test(curl_formats_as_the_c_library_does),
         cmocka_unit_test(memory_is_compared_from_its_first_byte_on),
+        cmocka_unit_test(a_copy_has_every_byte_and_changes_no_other),
+        cmocka_unit_test(a_copy_touches_nothing_behind_its_source_and_its_destination),
+        cmocka_unit_test(a_long_copy_is_complete),
+        cmocka_unit_test(a_block_moves_over_itself_in_both_directions),
         cmocka_unit_test(blocks_keep_what_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,6 +96,37 @@ static void curl_formats_as_the_c_library_does(void **state)
     }
 }
 
+static void curl_compares_names_without_regard_to_case(void **state)
+{
+    static const struct {
+        const char *a;
+        const char *b;
+        size_t common; /* characters */
+    } rows[] = {
+        {"", "", 0},
+        {"a", "A", 1},
+        {"host.Example", "HOST.example", 12},
+        {"host", "hosts", 4},
+        {"", "x", 0},
+        {"abc", "abd", 2},
+        {"a[", "a{", 1},
+        {"@", "`", 0},
+        {"caf\xc3\xa9", "caf\xc3\x89", 4},
+        {"zone-1", "ZONE-2", 5},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        size_t len = strlen(rows[i].a);
+        bool equal = rows[i].common == len && len == strlen(rows[i].b);
+        assert_int_equal(curl_strequal(rows[i].a, rows[i].b) != 0, equal);
+        assert_int_equal(curl_strequal(rows[i].b, rows[i].a) != 0, equal);
+        for (size_t n = 0; n <= rows[i].common; n++)
+            assert_true(curl_strnequal(rows[i].a, rows[i].b, n));
+        if (!equal)
+            assert_false(curl_strnequal(rows[i].a, rows[i].b, rows[i].common + 1));
+    }
+}
+
 /* --- the C library's memcmp() --- */
 
 static int sign(int number)
@@ -258,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_token_is_sent_once_and_a_password_never_indexed),
 #endif
         cmocka_unit_test(curl_formats_as_the_c_library_does),
+        cmocka_unit_test(curl_compares_names_without_regard_to_case),
         cmocka_unit_test(memory_is_compared_from_its_first_byte_on),
         cmocka_unit_test(a_copy_has_every_byte_and_changes_no_other),
         cmocka_unit_test(a_copy_touches_nothing_behind_its_source_and_its_destination),

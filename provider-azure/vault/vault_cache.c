@@ -181,9 +181,10 @@ static void on_expired(struct cached_response *place)
 
 /* --- cached responses --- */
 
-static void put(struct reader *reader, struct vault_response *response)
+static void put(struct reader *reader, struct vault_response *response,
+                const uint8_t fingerprint[DIGEST_SHA256_LEN])
 {
-    vault_response_fingerprint(response, reader->fingerprint);
+    memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
     cached_responses_put(&reader->cache->cached, &reader->cached, response);
 }
 
@@ -268,7 +269,7 @@ static void update_cache(const struct flight *flight, struct vault_response *res
     vault_response_fingerprint(response, fingerprint);
     if (!object->served || response->read_ms >= object->last_served_ms ||
         memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0) {
-        put(reader, response);
+        put(reader, response, fingerprint);
         stale_store_keep(stale, &flight->stale, response, flight->keep_ms);
     } else {
         cached_responses_drop(&cache->cached, &reader->cached);
@@ -436,8 +437,11 @@ void vault_cache_hold(struct vault_cache *cache, const struct vault_query *query
     cached_responses_hold(&cache->cached, &reader->cached, until_ms);
     bool has_expired = response != NULL && response->not_found == NULL && reader->cached.response == NULL &&
                        response->read_ms + cache->cached.ttl_ms <= now;
-    if (has_expired && response->read_ms > cache->refused_ms)
-        put(reader, response);
+    if (has_expired && response->read_ms > cache->refused_ms) {
+        uint8_t fingerprint[DIGEST_SHA256_LEN];
+        vault_response_fingerprint(response, fingerprint);
+        put(reader, response, fingerprint);
+    }
     reader_release(reader);
 }
 

@@ -97,10 +97,10 @@ struct metric_family *metrics_register(struct metrics *metrics, const struct met
     return family;
 }
 
-static int compare_labels(const struct metric_family *family, char *const *a, char *const *b)
+static int compare_labels(const struct metric_family *family, char *const *a, const char *const *b)
 {
     for (size_t i = 0; i < family->n_labels; i++) {
-        int order = strcmp(a[i], b[i]);
+        int order = strcmp(a[i], b[i] != NULL ? b[i] : "");
         if (order != 0)
             return order;
     }
@@ -108,7 +108,7 @@ static int compare_labels(const struct metric_family *family, char *const *a, ch
 }
 
 /* The place of `labels` in the sorted series: *ret_index is where it is or where it belongs. */
-static bool find_series(const struct metric_family *family, char *const *labels, size_t *ret_index)
+static bool find_series(const struct metric_family *family, const char *const *labels, size_t *ret_index)
 {
     size_t low = 0;
     size_t high = family->n_series;
@@ -128,7 +128,7 @@ static bool find_series(const struct metric_family *family, char *const *labels,
     return false;
 }
 
-static struct series *insert_series(struct metric_family *family, char *const *labels, size_t index)
+static struct series *insert_series(struct metric_family *family, const char *const *labels, size_t index)
 {
     if (family->n_series == family->cap) {
         size_t cap = family->cap == 0 ? 4 : family->cap * 2;
@@ -169,11 +169,10 @@ static void clean_value(const char *value, char out[static MAX_LABEL_VALUE_BYTES
     utf8_sanitize(out);
 }
 
-/* The series of these label values, made when new. NULL only on lack of memory (a sample is lost then). */
-static struct series *get_series(struct metric_family *family, const char *const *label_values)
+static struct series *get_clean_series(struct metric_family *family, const char *const *label_values)
 {
     char values[METRICS_MAX_LABELS][MAX_LABEL_VALUE_BYTES + 1];
-    char *labels[METRICS_MAX_LABELS] = {NULL};
+    const char *labels[METRICS_MAX_LABELS] = {NULL};
     for (size_t i = 0; i < family->n_labels; i++) {
         clean_value(label_values[i], values[i]);
         labels[i] = values[i];
@@ -189,6 +188,15 @@ static struct series *get_series(struct metric_family *family, const char *const
             return family->series[index];
     }
     return insert_series(family, labels, index);
+}
+
+/* The series of these label values, made when new. NULL only on lack of memory (a sample is lost then).
+ * Values that have a series as they are need no cleaning. */
+static struct series *get_series(struct metric_family *family, const char *const *label_values)
+{
+    size_t index = 0;
+    return find_series(family, label_values, &index) ? family->series[index]
+                                                     : get_clean_series(family, label_values);
 }
 
 void metric_add(struct metric_family *family, const char *const *label_values, double amount)

@@ -96,13 +96,12 @@ static void on_http(struct http_response *response, enum http_hop hop, const str
         callback(NULL, hop, error, callback_arg);
         return;
     }
-    struct http_reply reply = {
-        .status = response->status,
-        .body = response->body,
-        .retry_after_ms = http_retry_after_ms(response, clock_unix_s()),
-        .challenge = http_response_header(response, "WWW-Authenticate"),
-        .request_id = http_response_header(response, "x-ms-request-id"),
-    };
+    struct http_reply reply = {.status = response->status, .body = response->body, .retry_after_ms = -1};
+    if (reply.status != 200) {
+        reply.retry_after_ms = http_retry_after_ms(response, clock_unix_s());
+        reply.challenge = http_response_header(response, "WWW-Authenticate");
+        reply.request_id = http_response_header(response, "x-ms-request-id");
+    }
     callback(&reply, HTTP_HOP_NONE, NULL, callback_arg);
     response->body = reply.body; /* back to its owner, unless the callee took it */
 }

@@ -23,7 +23,7 @@
 #include "provider-azure/network/work_pool.h"
 
 /* An HTTP response, reduced to the parts that the protocols here use. Strings live during the callback, NULL
- * = absent. */
+ * = absent. What comes from headers is for failures, and absent when the status is 200. */
 struct http_reply {
     int status;
     struct buffer body;     /* the callee may move it out (assign, then buffer_init()) */

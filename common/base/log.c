@@ -102,11 +102,12 @@ static size_t plain_len(const char *text, size_t max)
     return len;
 }
 
+/* NULL is no text. */
 static void put_escaped(struct line *line, const char *text)
 {
     size_t limit = room(line) < VALUE_MAX_LEN ? room(line) : VALUE_MAX_LEN;
     size_t end = line->len + limit;
-    while (*text != '\0') {
+    while (text != NULL && *text != '\0') {
         char shown[UTF8_SHOWN_MAX];
         size_t len = plain_len(text, line->len < end ? end - line->len : 0);
         if (len > 0) { /* nearly every text, as a whole */
@@ -153,7 +154,7 @@ static bool put_key(struct line *line, const char *key)
 static void put_string_field(struct line *line, const char *key, const char *value)
 {
     if (put_key(line, key))
-        put_quoted(line, value != NULL ? value : "");
+        put_quoted(line, value);
 }
 
 static void put_object_field(struct line *line, const struct log_field *field)

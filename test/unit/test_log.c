@@ -98,8 +98,8 @@ static void a_text_line_is_one_of_klog(void **state)
         written(),
         "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] \"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
         "none=\"\" err=\"no \\\\\"way\\\\\"\" code=\"UNAVAILABLE\"\n$");
-    log_warning(log, "w");
-    assert_matches(written(), "^W[0-9]{4} .*\\] \"w\"\n$");
+    log_warning(log, "w", LOG_OBJECT("pod", NULL, "web"), LOG_OBJECT("class", NULL, NULL));
+    assert_matches(written(), "^W[0-9]{4} .*\\] \"w\" pod=\"/web\" class=\"/\"\n$");
     log_info(log, "i");
     assert_matches(written(), "^I[0-9]{4} .*\\] \"i\"\n$");
 }

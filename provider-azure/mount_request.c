@@ -314,12 +314,33 @@ static const struct lint_rule cloud_rule = {"deprecated-cloud", FINDING_WARNING}
 static const struct lint_rule no_effect_rule = {"parameter-without-effect", FINDING_NOTE};
 static const struct lint_rule client_id_rule = {"client-id-without-effect", FINDING_WARNING};
 static const struct lint_rule resource_id_rule = {"resource-id", FINDING_WARNING};
+static const struct lint_rule impossible_id_rule = {"impossible-id", FINDING_WARNING};
 
 static void add_finding(struct findings *findings, const struct lint_rule *rule, const char *parameter,
                         const char *message)
 {
     findings_enter(findings, parameter, TEXT_FRAME_WHOLE);
     findings_add(findings, rule, (struct text_place){0}, "%s", message);
+}
+
+/* Ids have letters, digits and '-'; a tenant may be a domain. What stands for one has other characters. */
+static void add_id_findings(struct findings *findings, const char *parameter, const char *id)
+{
+    static const char ordinary[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._";
+
+    if (id[strspn(id, ordinary)] == '\0')
+        return;
+    findings_enter(findings, parameter, TEXT_FRAME_WHOLE);
+    if (*id == '/')
+        findings_add(
+            findings, &resource_id_rule, (struct text_place){0},
+            "%s is the resource id of an identity, and Azure expects its client id (az identity show --query clientId)",
+            parameter);
+    else
+        findings_add(
+            findings, &impossible_id_rule, (struct text_place){0},
+            "%s is no id: these have letters, digits and '-'; templates and variables have to be replaced before the class is applied",
+            parameter);
 }
 
 static void add_parameter_findings(const struct parameters *p, const struct credential_parameters *identity,
@@ -337,14 +358,11 @@ static void add_parameter_findings(const struct parameters *p, const struct cred
     if (*p->user_assigned_id != '\0' && !identity->use_vm_identity)
         add_finding(findings, &no_effect_rule, "userAssignedIdentityID",
                     "userAssignedIdentityID has an effect with useVMManagedIdentity: \"true\" only");
-    if (*p->user_assigned_id == '/')
-        add_finding(
-            findings, &resource_id_rule, "userAssignedIdentityID",
-            "userAssignedIdentityID is the resource id of an identity, and Azure expects its client id (az identity show --query clientId)");
-    if (*p->client_id == '/')
-        add_finding(
-            findings, &resource_id_rule, "clientID",
-            "clientID is a resource id, and Azure expects the client id (az identity show --query clientId)");
+    add_id_findings(findings, "userAssignedIdentityID", p->user_assigned_id);
+    add_id_findings(findings, "clientID", p->client_id);
+    if (identity->use_vm_identity) /* the others refuse such a tenant */
+        add_id_findings(findings, *p->tenant != '\0' ? "tenantID" : "tenantId",
+                        *p->tenant != '\0' ? p->tenant : p->tenant_old_spelling);
     if (identity->use_vm_identity && *p->client_id != '\0' && *p->user_assigned_id == '\0')
         add_finding(
             findings, &client_id_rule, "clientID",

@@ -64,6 +64,8 @@ static void add_finding(const struct lint_document *document, const struct yaml_
     const struct lint_rule rule = {finding->rule, finding->level};
     struct text_place place = {finding->line, finding->column};
 
+    if (value != NULL && value->kind != YAML_SCALAR)
+        return; /* the provider has not seen it, and the decoder says why */
     if (value == NULL) {
         place = lint_place(key_of(spec, "parameters"));
     } else if (place.line <= 1 && place.column <= 1) { /* the parameter as a whole */

@@ -132,12 +132,22 @@ static enum class_node_kind kind_of(const struct reader *reader, const void *nod
     return node == NULL ? CLASS_NODE_NULL : reader->tree->kind(node);
 }
 
+/* Names and indents that people get wrong. */
+static const char *hint_for(enum class_node_kind kind, const char *field, const char *expected)
+{
+    if (kind == CLASS_NODE_OTHER_SCALAR && strcmp(expected, "a string") == 0)
+        return " (quote it)";
+    if (strcmp(field, "secretObjects") == 0 && strcmp(expected, "a string") == 0)
+        return " (this list belongs into spec, beside parameters)";
+    if (strcmp(field, "objects") == 0 && strcmp(expected, "a string") == 0)
+        return " (a bar behind its colon makes text of the lines below)";
+    return "";
+}
+
 static int wrong_kind(const struct reader *reader, const void *node, const char *field, const char *expected)
 {
     unsigned line = reader->tree->line(node);
-    const char *hint = kind_of(reader, node) == CLASS_NODE_OTHER_SCALAR && strcmp(expected, "a string") == 0
-                           ? " (quote it)"
-                           : "";
+    const char *hint = hint_for(kind_of(reader, node), field, expected);
 
     if (line > 0)
         return error_set(reader->err, GRPC_STATUS_INVALID_ARGUMENT, "line %u: %s must be %s%s", line, field,

@@ -75,6 +75,12 @@ def test_parameters_may_be_merged_as_kubectl_merges_them(scratch):
     assert "spec.parameters: << must be a map" in [message for _, message in lint(scratch, CLASS.replace("keyvaultName: contoso", "<<: contoso"))]
 
 
+def test_objects_without_a_bar_are_one_mistake(scratch):
+    findings = lint(scratch, CLASS.replace("objects: |", "objects:"))
+    assert [message for rule, message in findings if rule.startswith("refused")] == [
+        "spec.parameters: objects must be a string (a bar behind its colon makes text of the lines below)"]
+
+
 @pytest.mark.parametrize("old, new, found, message", [
     ("secrets-store.csi.x-k8s.io/v1", "secrets-store.csi.x-k8s.io/v1alpha1", "deprecated-api-version 1:13", "is deprecated"),
     ("secrets-store.csi.x-k8s.io/v1", "secrets-store.csi.k8s.io/v1", "api-version 1:13", "secrets-store.csi.x-k8s.io/v1"),

@@ -196,6 +196,11 @@ void provider_mount_done(struct provider_mount *mount)
     mount_free(mount);
 }
 
+void provider_mount_forbid_retry(struct provider_mount *mount)
+{
+    grpc_call_forbid_retry(mount->call);
+}
+
 void provider_mount_fail(struct provider_mount *mount, const struct error *error)
 {
     grpc_call_fail(mount->call, error);

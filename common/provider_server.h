@@ -115,6 +115,10 @@ int provider_mount_add_version(struct provider_mount *mount, const char *id, con
  * log and in an Event on the pod; others ignore it. -1 with err set as above. */
 int provider_mount_add_warning(struct provider_mount *mount, const char *text, struct error **err);
 
+/* The provider has made tries of its own, as many as make sense: if the mount fails, drivers are not to
+ * repeat the call at once (grpc_call_forbid_retry()). */
+void provider_mount_forbid_retry(struct provider_mount *mount);
+
 /* End the mount with the response, or with the error's code and message; it must not be used afterwards. */
 void provider_mount_done(struct provider_mount *mount);
 void provider_mount_fail(struct provider_mount *mount, const struct error *error);

@@ -459,6 +459,11 @@ void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget 
     call->reservation = reservation;
 }
 
+void grpc_client_call_pushback(struct grpc_client_call *call, struct grpc_pushback *ret)
+{
+    call->ret_pushback = ret;
+}
+
 void grpc_client_call_cancel(struct grpc_client_call **call)
 {
     struct http2_session *session = (*call)->stream.session;

@@ -27,6 +27,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/grpc/metadata.h"
 #include "common/process/byte_budget.h"
 
 struct grpc_channel;
@@ -88,6 +89,10 @@ struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, co
  * took from the response; after a failure or a cancellation it holds nothing. */
 void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget *budget,
                               struct byte_reservation *reservation);
+
+/* Right after grpc_client_call_start(): *ret gets what the peer says about another try, before the callback.
+ * Borrowed until then. The client itself follows none of it: it repeats only what the peer has not seen. */
+void grpc_client_call_pushback(struct grpc_client_call *call, struct grpc_pushback *ret);
 
 /* Cancels: the server sees RST_STREAM(CANCEL). Sets *call to NULL. */
 void grpc_client_call_cancel(struct grpc_client_call **call);

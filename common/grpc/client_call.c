@@ -42,6 +42,8 @@ static void finish(struct grpc_client_call *call)
     framing_reader_finish(&call->reader);
     if (call->response == NULL)
         release_bytes(call);
+    if (call->ret_pushback != NULL)
+        *call->ret_pushback = call->pushback;
     call->context->owner->finished(call);
 }
 
@@ -122,13 +124,20 @@ ProtobufCMessage *client_call_take_response(struct grpc_client_call *call)
 
 /* --- sending --- */
 
+/* What only the block that ends the stream has to say. */
+static void forget_trailers(struct grpc_client_call *call)
+{
+    call->has_status = false;
+    call->status_invalid = false;
+    call->pushback = (struct grpc_pushback){0};
+}
+
 /* Forgets the response to an attempt that the peer did not accept. */
 static void reset_response(struct grpc_client_call *call)
 {
     call->final_headers = false;
     call->is_grpc = false;
-    call->has_status = false;
-    call->status_invalid = false;
+    forget_trailers(call);
     call->complete = false;
     call->ended = false;
     call->sized = false;
@@ -172,8 +181,16 @@ static void on_headers_begin(struct http2_stream *stream)
 
     header_check_init(&call->headers, call->final_headers ? HEADER_BLOCK_TRAILERS : HEADER_BLOCK_RESPONSE,
                       HEADER_LIST_MAX_RESPONSE);
-    call->has_status = false; /* only the one in the block that ends the stream counts */
-    call->status_invalid = false;
+    forget_trailers(call);
+}
+
+/* A second field says something else than the first, or nothing new. */
+static void take_pushback(struct grpc_client_call *call, const char *value, size_t len)
+{
+    bool again = call->pushback.kind != GRPC_PUSHBACK_NONE;
+
+    call->pushback =
+        again ? (struct grpc_pushback){.kind = GRPC_PUSHBACK_NO_RETRY} : metadata_parse_pushback(value, len);
 }
 
 static void on_header(struct http2_stream *stream, const char *name, size_t name_len, const char *value,
@@ -195,6 +212,8 @@ static void on_header(struct http2_stream *stream, const char *name, size_t name
     } else if (metadata_equal(name, name_len, "grpc-message")) {
         free(call->status_message);
         call->status_message = metadata_decode_message(value, value_len); /* NULL: then it has no text */
+    } else if (metadata_equal(name, name_len, "grpc-retry-pushback-ms")) {
+        take_pushback(call, value, value_len);
     }
 }
 
@@ -215,7 +234,7 @@ static void on_headers_end(struct http2_stream *stream, bool end_stream)
     if (call->http_status >= 200 || call->http_status < 100)
         call->final_headers = true;
     if (!end_stream)
-        call->has_status = false;
+        forget_trailers(call);
 }
 
 static void widen(struct grpc_client_call *call)

@@ -68,6 +68,7 @@ struct grpc_client_call {
     bool status_invalid;
     bool complete; /* the response has ended; the outcome waits for the stream to close */
     enum grpc_status status;
+    struct grpc_pushback pushback;
     char *status_message; /* owned */
     struct framing_reader reader;
     /* the bytes of the response; NULL: it is received without a reservation */
@@ -75,6 +76,7 @@ struct grpc_client_call {
     struct byte_reservation *reservation; /* borrowed */
     bool sized;                           /* the size of the response was seen, and so many bytes requested */
     bool ended;                           /* the whole response is there and waits for its bytes */
+    struct grpc_pushback *ret_pushback;   /* borrowed; NULL: of no interest */
     /* the outcome */
     ProtobufCMessage *response;
     struct error *error;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/secret.h"
 
@@ -16,6 +17,19 @@ static void check(struct grpc_connection *connection);
 struct grpc_connection *grpc_connection_of(struct http2_session *session)
 {
     return container_of(session, struct grpc_connection, session);
+}
+
+int grpc_connection_peer_uid(const struct grpc_connection *connection, uid_t *ret_uid)
+{
+    struct ucred peer = {0};
+    socklen_t len = sizeof(peer);
+    uv_os_fd_t fd;
+
+    if (connection->uv.handle.type != UV_NAMED_PIPE || uv_fileno(&connection->uv.handle, &fd) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+        return -1;
+    *ret_uid = peer.uid;
+    return 0;
 }
 
 /* --- failing and closing --- */

@@ -105,4 +105,7 @@ void grpc_connection_close(struct grpc_connection *connection);
 /* The connection that `session` belongs to. */
 struct grpc_connection *grpc_connection_of(struct http2_session *session);
 
+/* The user of the process that has connected (SO_PEERCRED). -1 if it is no Unix socket, or closed. */
+int grpc_connection_peer_uid(const struct grpc_connection *connection, uid_t *ret_uid);
+
 #endif

@@ -12,7 +12,7 @@
 #include "common/base/utf8.h"
 #include "common/crypto/encoding.h"
 
-enum { TIMEOUT_DIGITS_MAX = 8 };
+enum { TIMEOUT_DIGITS_MAX = 8, PUSHBACK_DIGITS_MAX = 10 };
 
 int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns)
 {
@@ -101,6 +101,23 @@ int metadata_parse_status(const char *value, size_t len, enum grpc_status *ret_s
     }
     *ret_status = number <= GRPC_STATUS_UNAUTHENTICATED ? (enum grpc_status)number : GRPC_STATUS_UNKNOWN;
     return 0;
+}
+
+struct grpc_pushback metadata_parse_pushback(const char *value, size_t len)
+{
+    const struct grpc_pushback no_retry = {.kind = GRPC_PUSHBACK_NO_RETRY};
+    uint64_t number = 0;
+
+    if (len == 0 || len > PUSHBACK_DIGITS_MAX || (value[0] == '0' && len > 1))
+        return no_retry;
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] < '0' || value[i] > '9')
+            return no_retry; /* negative numbers, too */
+        number = number * 10 + (uint64_t)(value[i] - '0');
+    }
+    if (number > INT32_MAX)
+        return no_retry;
+    return (struct grpc_pushback){.kind = GRPC_PUSHBACK_AFTER, .pause_ms = (uint32_t)number};
 }
 
 static bool is_plain(char c)

@@ -36,6 +36,23 @@ bool metadata_content_type_is_grpc(const char *value, size_t len);
 /* "grpc-status": decimal digits. Returns -1 when it is none; numbers beyond the known codes give UNKNOWN. */
 int metadata_parse_status(const char *value, size_t len, enum grpc_status *ret_status);
 
+/* What a server says about another try of a failed call. */
+enum grpc_pushback_kind {
+    GRPC_PUSHBACK_NONE,     /* nothing: the client's own rules apply */
+    GRPC_PUSHBACK_AFTER,    /* not before `pause_ms` */
+    GRPC_PUSHBACK_NO_RETRY, /* none at all */
+};
+
+struct grpc_pushback {
+    enum grpc_pushback_kind kind;
+    uint32_t pause_ms;
+};
+
+/* "grpc-retry-pushback-ms" (https://github.com/grpc/proposal/blob/master/A6-client-retries.md): a signed
+ * 32-bit integer without needless zeros in front. A negative number means no retry, and so does anything
+ * else. */
+struct grpc_pushback metadata_parse_pushback(const char *value, size_t len);
+
 /* Percent-encodes `message` for "grpc-message": every byte outside 0x20..0x7e and '%'. Bytes that are not
  * UTF-8 become '?' first. The text is cut (at a character) so that the encoded form has at most
  * METADATA_MESSAGE_MAX bytes, because the whole trailer block must stay below the 8 KiB that some clients

@@ -135,6 +135,12 @@ void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response);
  * borrowed; an error with code OK is sent as INTERNAL. */
 void grpc_call_fail(struct grpc_call *call, const struct error *error);
 
+/* Clients are not to repeat this call by themselves if it fails: the handler has made all tries that make
+ * sense. Sent as "grpc-retry-pushback-ms: -1" ("Pushback" in
+ * https://github.com/grpc/proposal/blob/master/A6-client-retries.md), which the retry policies of gRPC's
+ * libraries honour. What the server itself responds while it stops or is overloaded does not have it. */
+void grpc_call_forbid_retry(struct grpc_call *call);
+
 /* `released` runs once, when the memory of the call is gone: after its end, and after its response has left.
  * It may not use the call any more. */
 void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), void *arg);

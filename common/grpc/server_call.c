@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/base/cleanup.h"
 #include "common/grpc/connection.h"
@@ -36,6 +35,7 @@ struct grpc_call {
     bool is_grpc;
     bool timeout_invalid;
     bool encoding_unknown;
+    bool retry_forbidden;
     char path[SERVICE_PATH_MAX + 1];
     size_t path_len; /* of the whole path, may exceed SERVICE_PATH_MAX */
     const struct service_route *route;
@@ -197,7 +197,7 @@ static void send_error(struct grpc_call *call, const char *http_status, enum grp
     cleanup_free char *encoded = metadata_encode_message(message);
     struct http2_session *session = call->stream.session;
     char number[4] = {0};
-    struct http2_header headers[5] = {
+    struct http2_header headers[6] = {
         {":status", http_status}, {"content-type", "application/grpc"}, {"grpc-status", number}};
     size_t n = 3;
 
@@ -206,6 +206,8 @@ static void send_error(struct grpc_call *call, const char *http_status, enum grp
     number[status >= 10 ? 1 : 0] = (char)('0' + (int)status % 10);
     if (call->encoding_unknown)
         headers[n++] = (struct http2_header){"grpc-accept-encoding", "identity"};
+    if (call->retry_forbidden)
+        headers[n++] = (struct http2_header){"grpc-retry-pushback-ms", "-1"};
     if (encoded != NULL && encoded[0] != '\0')
         headers[n++] = (struct http2_header){"grpc-message", encoded};
     call->responded = true;
@@ -540,6 +542,11 @@ void grpc_call_fail(struct grpc_call *call, const struct error *error)
     refuse(call, "200", status, error_message(error));
 }
 
+void grpc_call_forbid_retry(struct grpc_call *call)
+{
+    call->retry_forbidden = true;
+}
+
 void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
                          void *arg)
 {
@@ -574,18 +581,10 @@ enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
 
 int grpc_call_peer_uid(const struct grpc_call *call, uid_t *ret_uid, struct error **err)
 {
-    const struct grpc_connection *connection =
-        call->stream.session != NULL ? container_of(call->stream.session, struct grpc_connection, session)
-                                     : NULL;
-    struct ucred peer = {0};
-    socklen_t len = sizeof(peer);
-    uv_os_fd_t fd;
+    struct http2_session *session = call->stream.session;
 
-    if (connection == NULL || connection->uv.handle.type != UV_NAMED_PIPE ||
-        uv_fileno(&connection->uv.handle, &fd) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+    if (session == NULL || grpc_connection_peer_uid(grpc_connection_of(session), ret_uid) < 0)
         return error_set(err, GRPC_STATUS_PERMISSION_DENIED, "the caller has no credentials");
-    *ret_uid = peer.uid;
     return 0;
 }
 

@@ -59,6 +59,11 @@ void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), 
     EXPECT(false);
 }
 
+void grpc_call_forbid_retry(struct grpc_call *call)
+{
+    (void)call;
+}
+
 void grpc_call_cancel_early(struct grpc_call *call, uint64_t margin_ms)
 {
     (void)call;

@@ -24,6 +24,7 @@ struct target {
     int listen_fd;
     struct sockaddr_un address;
     unsigned n_outcomes;
+    struct grpc_pushback pushbacks[2];
 };
 
 static struct target target = {.listen_fd = -1};
@@ -45,22 +46,28 @@ static void start(void)
 
 static void on_outcome(ProtobufCMessage *response, const struct error *error, void *arg)
 {
-    (void)arg;
-    if ((response == NULL) == (error == NULL))
+    const struct grpc_pushback *pushback = arg;
+
+    if ((response == NULL) == (error == NULL) || pushback->kind > GRPC_PUSHBACK_NO_RETRY ||
+        pushback->pause_ms > (pushback->kind == GRPC_PUSHBACK_AFTER ? INT32_MAX : 0))
         abort();
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
     target.n_outcomes++;
 }
 
-static void start_call(struct grpc_channel *channel)
+static void start_call(struct grpc_channel *channel, struct grpc_pushback *pushback)
 {
     V1alpha1__MountRequest request;
+    struct grpc_client_call *call;
 
     v1alpha1__mount_request__init(&request);
-    if (grpc_client_call_start(channel, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
-                               &v1alpha1__mount_response__descriptor, 60000, on_outcome, NULL, NULL) == NULL)
+    *pushback = (struct grpc_pushback){.pause_ms = UINT32_MAX}; /* until the outcome */
+    call = grpc_client_call_start(channel, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
+                                  &v1alpha1__mount_response__descriptor, 60000, on_outcome, pushback, NULL);
+    if (call == NULL)
         abort();
+    grpc_client_call_pushback(call, pushback);
 }
 
 /* The length of the SETTINGS frame at the beginning, 0 when something else is there. */
@@ -118,8 +125,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     target.n_outcomes = 0;
     channel = grpc_channel_create(&target.loop, &config, NULL);
-    start_call(channel);
-    start_call(channel);
+    start_call(channel, &target.pushbacks[0]);
+    start_call(channel, &target.pushbacks[1]);
     serve(data, size);
     grpc_channel_destroy(channel);
     (void)uv_run(&target.loop, UV_RUN_DEFAULT);

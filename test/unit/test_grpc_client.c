@@ -152,6 +152,50 @@ static void responses_are_checked_strictly(void **state)
     wire_close(wire);
 }
 
+static void what_the_peer_says_about_another_try_comes_with_the_failure(void **state)
+{
+#define GRPC  ":status", "200", "content-type", "application/grpc"
+#define FIELD "grpc-retry-pushback-ms"
+    static const struct {
+        const char *headers[14];
+        const char *trailers[8]; /* none: END_STREAM on the headers */
+        struct grpc_pushback expected;
+    } cases[] = {
+        {{GRPC, "grpc-status", "14"}, {NULL}, {GRPC_PUSHBACK_NONE, 0}},
+        {{GRPC, "grpc-status", "14", FIELD, "250"}, {NULL}, {GRPC_PUSHBACK_AFTER, 250}},
+        {{GRPC, FIELD, "-1", "grpc-status", "14"}, {NULL}, {GRPC_PUSHBACK_NO_RETRY, 0}},
+        {{GRPC, "grpc-status", "14", FIELD, "0", FIELD, "0"}, {NULL}, {GRPC_PUSHBACK_NO_RETRY, 0}},
+        {{GRPC}, {"grpc-status", "14", FIELD, "soon"}, {GRPC_PUSHBACK_NO_RETRY, 0}},
+        {{GRPC, FIELD, "250"}, {"grpc-status", "14"}, {GRPC_PUSHBACK_NONE, 0}},
+    };
+    struct fixture *f = *state;
+    struct wire *wire = NULL;
+
+    listen_here(f);
+    open_channel(f, (struct grpc_channel_config){0});
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct outcome outcome = {0};
+        struct grpc_pushback pushback = {.kind = GRPC_PUSHBACK_AFTER, .pause_ms = 99};
+        unsigned id = 2 * i + 1;
+        bool trailers = cases[i].trailers[0] != NULL;
+        char sent[32];
+
+        grpc_client_call_pushback(ask(f, 5000, on_outcome, &outcome), &pushback);
+        if (wire == NULL)
+            wire = accept_client(f);
+        (void)snprintf(sent, sizeof(sent), "DATA %u len=15 END\n", id);
+        assert_true(wire_wait(wire, sent));
+        wire_headers(wire, id, trailers ? 0 : WIRE_END_STREAM, cases[i].headers);
+        if (trailers)
+            wire_headers(wire, id, WIRE_END_STREAM, cases[i].trailers);
+        wait_for(f, &outcome, 1);
+        assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
+        assert_int_equal(pushback.kind, cases[i].expected.kind);
+        assert_int_equal(pushback.pause_ms, cases[i].expected.pause_ms);
+    }
+    wire_close(wire);
+}
+
 static void resets_are_mapped_to_codes(void **state)
 {
     static const struct {
@@ -517,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_call_follows_the_protocol),
         TEST(responses_are_checked_strictly),
+        TEST(what_the_peer_says_about_another_try_comes_with_the_failure),
         TEST(resets_are_mapped_to_codes),
         TEST(informational_responses_are_skipped),
         TEST(a_missing_and_a_refusing_socket_fail_quickly_and_are_named),

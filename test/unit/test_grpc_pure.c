@@ -139,6 +139,26 @@ static void a_formatted_timeout_is_never_shorter_and_fits_eight_digits(void **st
     }
 }
 
+static void a_pushback_is_a_signed_number_and_everything_else_forbids_a_retry(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t pause_ms;
+    } pauses[] = {{"0", 0}, {"1", 1}, {"10", 10}, {"1500", 1500}, {"2147483647", 2147483647}};
+    static const char *const forbid[] = {"-1", "-2147483648", "2147483648", "99999999999", "",   "-",  "007",
+                                         "00", "+5",          " 5",         "5 ",          "5x", "1.5"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(pauses); i++) {
+        struct grpc_pushback pushback = metadata_parse_pushback(pauses[i].text, strlen(pauses[i].text));
+
+        assert_int_equal(pushback.kind, GRPC_PUSHBACK_AFTER);
+        assert_int_equal(pushback.pause_ms, pauses[i].pause_ms);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(forbid); i++)
+        assert_int_equal(metadata_parse_pushback(forbid[i], strlen(forbid[i])).kind, GRPC_PUSHBACK_NO_RETRY);
+}
+
 static void messages_are_percent_encoded_and_decoded_leniently(void **state)
 {
     static const struct {
@@ -403,6 +423,7 @@ int main(void)
         cmocka_unit_test(defects_of_framing_have_the_codes_of_grpc_go),
         cmocka_unit_test(timeouts_are_parsed_as_the_protocol_says),
         cmocka_unit_test(a_formatted_timeout_is_never_shorter_and_fits_eight_digits),
+        cmocka_unit_test(a_pushback_is_a_signed_number_and_everything_else_forbids_a_retry),
         cmocka_unit_test(messages_are_percent_encoded_and_decoded_leniently),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(content_types_are_checked_as_in_grpc_go),

@@ -57,6 +57,24 @@ static void a_call_that_is_cancelled_early_may_respond_until_its_deadline(void *
     stop(f);
 }
 
+static void a_failure_forbids_a_retry_when_its_handler_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct wire *wire;
+
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    hold(f, wire, 1);
+    end_call(f->held);
+    assert_true(wire_wait(wire, "grpc-status=10 grpc-message=ended\n"));
+    hold(f, wire, 3);
+    grpc_call_forbid_retry(f->held);
+    end_call(f->held);
+    assert_true(wire_wait(wire, "HEADERS 3 END :status=200 content-type=application/grpc grpc-status=10 "
+                                "grpc-retry-pushback-ms=-1 grpc-message=ended\n"));
+    wire_close(wire);
+    stop(f);
+}
+
 static void a_reset_stream_and_a_lost_connection_cancel(void **state)
 {
     struct fixture *f = *state;
@@ -324,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_passed_deadline_fails_the_call_and_notifies_the_handler),
         TEST(a_call_that_is_cancelled_early_may_respond_until_its_deadline),
+        TEST(a_failure_forbids_a_retry_when_its_handler_says_so),
         TEST(a_reset_stream_and_a_lost_connection_cancel),
         TEST(a_cancel_callback_set_too_late_still_runs_from_the_loop),
         TEST(handlers_count_until_they_end_even_if_their_stream_is_reset),

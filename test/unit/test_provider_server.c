@@ -36,6 +36,7 @@ struct fixture {
     bool done;
     enum grpc_status code;
     char text[256];
+    struct grpc_pushback pushback;
     ProtobufCMessage *response;
 };
 
@@ -65,6 +66,8 @@ static void on_mount(struct provider_mount *mount, void *arg)
     }
     if (mode != NULL && strcmp(mode, "fail") == 0) {
         (void)error_set(&err, GRPC_STATUS_PERMISSION_DENIED, "the vault says no");
+        if (string_map_get(provider_mount_attributes(mount), "forbid") != NULL)
+            provider_mount_forbid_retry(mount);
         provider_mount_fail(mount, err);
         return;
     }
@@ -156,10 +159,13 @@ static void on_outcome(ProtobufCMessage *response, const struct error *error, vo
 static void call(struct fixture *f, const char *method, const ProtobufCMessage *request,
                  const ProtobufCMessageDescriptor *type, uint64_t timeout_ms)
 {
+    struct grpc_client_call *started =
+        grpc_client_call_start(f->channel, method, request, type, timeout_ms, on_outcome, f, NULL);
+
     f->done = false;
     drop_response(f);
-    assert_non_null(
-        grpc_client_call_start(f->channel, method, request, type, timeout_ms, on_outcome, f, NULL));
+    assert_non_null(started);
+    grpc_client_call_pushback(started, &f->pushback);
     while (!f->done)
         (void)uv_run(&f->loop, UV_RUN_ONCE);
 }
@@ -283,6 +289,10 @@ static void a_failed_mount_carries_its_code_and_text(void **state)
     mount_with(f, "{\"mode\":\"fail\"}", "null", "420", 10000);
     assert_int_equal(f->code, GRPC_STATUS_PERMISSION_DENIED);
     assert_string_equal(f->text, "the vault says no");
+    assert_int_equal(f->pushback.kind, GRPC_PUSHBACK_NONE);
+    mount_with(f, "{\"mode\":\"fail\",\"forbid\":\"\"}", "null", "420", 10000);
+    assert_string_equal(f->text, "the vault says no");
+    assert_int_equal(f->pushback.kind, GRPC_PUSHBACK_NO_RETRY);
 }
 
 static void a_response_beyond_64_mib_is_refused(void **state)

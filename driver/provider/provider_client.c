@@ -32,6 +32,7 @@ struct provider_call {
     uint64_t timeout_ms;
     uint64_t deadline_ms; /* on uv_now()'s clock */
     unsigned tries;
+    struct grpc_pushback pushback; /* of the last try */
     bool may_write;
     struct byte_budget *budget; /* borrowed, as the next one; NULL: nothing is reserved */
     struct byte_reservation *bytes;
@@ -268,9 +269,12 @@ static int send_request(struct provider_call *call, struct error **err)
     call->call =
         grpc_client_call_start(provider_ref_channel(call->ref), MOUNT_METHOD, &message.base,
                                &v1alpha1__mount_response__descriptor, time_left(call), mount_done, call, err);
-    if (call->call != NULL && call->budget != NULL)
+    if (call->call == NULL)
+        return -1;
+    grpc_client_call_pushback(call->call, &call->pushback);
+    if (call->budget != NULL)
         grpc_client_call_reserve(call->call, call->budget, call->bytes);
-    return call->call == NULL ? -1 : 0;
+    return 0;
 }
 
 /* --- tries --- */
@@ -289,18 +293,29 @@ static void retry_now(void *arg)
     call_free(call);
 }
 
-/* False: the failure is final. */
-static bool retry_later(struct provider_call *call, const struct error *error)
+/* Before the next try; UINT64_MAX: there is none. */
+static uint64_t pause_after(const struct provider_call *call, const struct error *error)
 {
     uint64_t pause = PROVIDER_REFUSED_PAUSE_MS;
 
     if (error_code(error) != GRPC_STATUS_UNAVAILABLE || call->tries >= PROVIDER_TRIES_MAX)
-        return false;
+        return UINT64_MAX;
+    if (call->pushback.kind == GRPC_PUSHBACK_NO_RETRY)
+        return UINT64_MAX;
+    if (call->pushback.kind == GRPC_PUSHBACK_AFTER)
+        return call->pushback.pause_ms;
     if (strcmp(error_type(error), GRPC_CLIENT_LOST) == 0)
         pause = PROVIDER_LOST_PAUSE_MS;
     else if (strstr(error_message(error), provider_ref_path(call->ref)) != NULL)
-        return false; /* nothing listens, and the channel has waited for that */
-    pause = backoff_spread(pause, 100, 125, backoff_random());
+        return UINT64_MAX; /* nothing listens, and the channel has waited for that */
+    return backoff_spread(pause, 100, 125, backoff_random());
+}
+
+/* False: the failure is final. */
+static bool retry_later(struct provider_call *call, const struct error *error)
+{
+    uint64_t pause = pause_after(call, error);
+
     if (time_left(call) <= pause)
         return false;
     loop_timer_start(call->retry, pause);

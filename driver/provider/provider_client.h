@@ -73,8 +73,9 @@ enum {
 
 /* A Mount can be repeated. A call that ends with UNAVAILABLE, because its connection was lost or because
  * the provider says so, is retried, PROVIDER_TRIES_MAX tries in all and within the time: a restart or
- * replacement of the provider fails no mount. The provider is found again for each try. (Connecting has a
- * retry of its own: provider_registry.h.)
+ * replacement of the provider fails no mount. A provider that has tries of its own can forbid that, or name
+ * the pause (grpc_pushback). The provider is found again for each try. (Connecting has a retry of its own:
+ * provider_registry.h.)
  *
  * Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nothing
  * listens); DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED (the response is too large; --max-call-recv-msg-size);

@@ -17,6 +17,8 @@
 
 #define SOCKET "/providers/fuzz.sock"
 
+enum { TIMEOUT_MS = 60000 };
+
 /* --- in place of the registry, the channel and the timers --- */
 
 static uv_loop_t loop;
@@ -25,6 +27,7 @@ static bool returns_files;
 static struct {
     grpc_client_callback *callback;
     void *arg;
+    struct grpc_pushback *pushback;
     unsigned tries;
 } sent;
 
@@ -101,7 +104,11 @@ struct loop_timer *loop_timer_create(uv_loop_t *on, loop_timer_callback *callbac
 void loop_timer_start(struct loop_timer *started, uint64_t delay_ms)
 {
     (void)started;
-    EXPECT(delay_ms > 0 && delay_ms <= 2UL * PROVIDER_REFUSED_PAUSE_MS);
+    EXPECT(delay_ms <= TIMEOUT_MS);
+    if (sent.pushback->kind == GRPC_PUSHBACK_NONE)
+        EXPECT(delay_ms > 0 && delay_ms <= 2UL * PROVIDER_REFUSED_PAUSE_MS);
+    else
+        EXPECT(sent.pushback->kind == GRPC_PUSHBACK_AFTER && delay_ms == sent.pushback->pause_ms);
     timer.running = true;
 }
 
@@ -150,6 +157,12 @@ void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget 
     (void)call;
     (void)budget;
     (void)reservation;
+}
+
+void grpc_client_call_pushback(struct grpc_client_call *call, struct grpc_pushback *ret)
+{
+    (void)call;
+    sent.pushback = ret;
 }
 
 void grpc_client_call_cancel(struct grpc_client_call **call)
@@ -206,10 +219,13 @@ static void on_outcome(struct provider_response *response, const struct error *e
     }
 }
 
-/* A failure of the call: retried as often as its kind is, then final. */
+/* A failure of the call: retried as often as its kind is and the provider wants, then final. */
 static void deliver_failures(uint8_t code, const char *text)
 {
     cleanup_error struct error *error = NULL;
+
+    if ((code & 0x10) != 0)
+        *sent.pushback = metadata_parse_pushback(text, strlen(text));
 
     (void)error_set(&error, 1 + code % 16, "%s%s", (code & 0x20) != 0 ? SOCKET ": " : "", text);
     if ((code & 0x40) != 0)
@@ -232,7 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                    .target_path = "/t",
                                                    .may_write = true,
                                                    .current_versions = &versions,
-                                                   .timeout_ms = 60000};
+                                                   .timeout_ms = TIMEOUT_MS};
     bool fails = size > 0 && data[0] > 0x7f;
     ProtobufCMessage *message =
         fails ? NULL : message_unpack(&v1alpha1__mount_response__descriptor, data, size, NULL);

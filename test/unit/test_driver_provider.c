@@ -252,6 +252,29 @@ static void a_provider_that_is_unavailable_is_called_three_times_in_all(void **s
     assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX + 1); /* other codes are final */
 }
 
+static void respond_unavailable_for_good(struct provider_mount *mount)
+{
+    provider_mount_forbid_retry(mount);
+    respond_unavailable(mount);
+}
+
+static void a_provider_that_forbids_it_is_not_called_again(void **state)
+{
+    struct fixture *fixture = *state;
+
+    serve(fixture, &fixture->fakes[0], fixture->first);
+    fixture->fakes[0].respond = respond_unavailable_for_good;
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(fixture->message, "provider \"fake\": the vault is away");
+    assert_int_equal(fixture->fakes[0].calls, 1);
+    recovering = &fixture->fakes[0]; /* the next call knows nothing of it */
+    recovering->respond = respond_unavailable_once;
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(recovering->calls, 3);
+}
+
 static void without_time_for_a_pause_there_is_no_retry(void **state)
 {
     struct fixture *fixture = *state;
@@ -309,6 +332,7 @@ int main(void)
         TEST(without_a_tmpfs_only_a_provider_that_returns_files_is_called),
         TEST(a_silent_provider_runs_into_the_deadline),
         TEST(a_provider_that_is_unavailable_is_called_three_times_in_all),
+        TEST(a_provider_that_forbids_it_is_not_called_again),
         TEST(without_time_for_a_pause_there_is_no_retry),
         TEST(a_mount_can_be_cancelled_between_two_tries),
         TEST(a_cancelled_mount_reaches_the_provider_and_does_not_call_back),

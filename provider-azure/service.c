@@ -56,6 +56,8 @@ static void fail(struct service_call *call, const struct error *error)
               LOG_OBJECT("pod", string_map_get(attributes, ATTRIBUTE_POD_NAMESPACE),
                          string_map_get(attributes, ATTRIBUTE_POD_NAME)),
               LOG_ERR(error));
+    if (error_code(error) == GRPC_STATUS_UNAVAILABLE) /* after all tries of http_retry.h */
+        provider_mount_forbid_retry(call->rpc);
     provider_mount_fail(call->rpc, error);
 }
 

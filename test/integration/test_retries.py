@@ -1,15 +1,32 @@
-"""Who repeats a failed call: the driver, unless the provider asks it not to."""
+"""Who repeats a failed call: the provider its requests, the driver a call to a provider that does not ask it otherwise."""
 
 import time
 
 import pytest
 
-from harness import mounts, rpc
+from harness import mounts, rpc, tutorial
 from harness.rpc import CODES
 
 PUSHBACK = "grpc-retry-pushback-ms"
 TRIES = 3  # of the driver
 REFUSED_PAUSE_S = 1  # between them
+
+
+@pytest.mark.parametrize("service, kind, texts", [
+    ("vault", "reset", ["no response from", "send to"]), ("vault", "status", ["returned HTTP 503 after 4 tries"]), ("entra", "close", ["no response from"])])
+def test_what_the_azure_provider_has_tried_is_not_tried_again(driver, node, azure, emulator, service, kind, texts):
+    """Twelve requests, and half a minute until the pod's Event names the cause, were it otherwise."""
+    node.add_class(text=tutorial.class_with(["secret1"]))
+    emulator.add_fault(kind, service=service, **({"status": 503} if kind == "status" else {}))
+    emulator.reset_counters()
+    began = time.monotonic()
+    code, text = driver.publish_failure(rpc.publish_request(node.target(), secrets=tutorial.CREDENTIALS), timeout=60)
+    print(f"{service} {kind}: {emulator.counters()['by_service'][service]} requests in {time.monotonic() - began:.1f} s: {text}")
+    assert code == CODES.UNAVAILABLE and any(alternative in text for alternative in texts), text
+    assert emulator.counters()["by_service"][service] == 4
+    emulator.clear_faults()
+    driver.publish(rpc.publish_request(node.target(), secrets=tutorial.CREDENTIALS))
+    assert mounts.contents(node.target()) == {"secret1": tutorial.SECRETS["secret1"].encode()}
 
 
 class Away:

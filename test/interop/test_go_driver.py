@@ -63,6 +63,20 @@ def test_it_passes_on_the_errors_of_our_provider(admin, namespace, make_pod, sta
     mounts.assert_no_trace(pod.target)
 
 
+def test_it_does_not_repeat_what_our_provider_has_tried(admin, namespace, make_pod, start_go_driver, azure, emulator):
+    """Its gRPC library would call three times in all."""
+    admin.create(azure_class([item("secret1")]), namespace)
+    pod, driver = make_pod(), start_go_driver()
+    emulator.add_fault("reset", service="vault")
+    emulator.reset_counters()
+    _, message = driver.publish_failure(pod.publish_request(secrets=SECRETS), timeout=90)
+    assert "after 4 tries: no response from" in message or "after 4 tries: send to" in message, message
+    assert emulator.vault_requests == 4
+    emulator.clear_faults()
+    driver.publish(pod.publish_request(secrets=SECRETS))
+    assert mounts.contents(pod.target) == {"secret1": tutorial.SECRETS["secret1"].encode()}
+
+
 # ---- both drivers, one after the other ---------------------------------------------------------------------------------------------
 
 

@@ -139,6 +139,8 @@ static const char *hint_for(enum class_node_kind kind, const char *field, const 
         return " (quote it)";
     if (strcmp(field, "secretObjects") == 0 && strcmp(expected, "a string") == 0)
         return " (this list belongs into spec, beside parameters)";
+    if (strcmp(field, "array") == 0 && strcmp(expected, "a string") == 0)
+        return " (this list belongs below objects, indented further)";
     if (strcmp(field, "objects") == 0 && strcmp(expected, "a string") == 0)
         return " (a bar behind its colon makes text of the lines below)";
     return "";

@@ -315,6 +315,8 @@ static void malformed_objects_are_refused_with_field_and_line(void **state)
          "objects must be a string (a bar behind its colon makes text of the lines below)"},
         {HEAD "metadata: {name: a}\nspec:\n  parameters:\n    objects: {array: [x]}\n",
          "spec.parameters: line 6: objects must be a string (a bar behind its colon"},
+        {HEAD "metadata: {name: a}\nspec:\n  parameters:\n    objects: |\n    array:\n      - x\n",
+         "spec.parameters: line 8: array must be a string (this list belongs below objects, indented further)"},
         {HEAD "metadata: {name: a}\nspec:\n  parameters:\n    secretObjects:\n      - secretName: x\n",
          "secretObjects must be a string (this list belongs into spec, beside parameters)"},
         {HEAD "metadata: {name: a}\nspec:\n  secretObjects: {}\n",

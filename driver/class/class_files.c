@@ -75,15 +75,24 @@ static void note_problem(struct search *search, const char *file, const struct e
                         file, error_message(error));
 }
 
+static int open_directory(const char *directory, struct error **err)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        (void)error_set_errno(err, errno == ENOENT ? GRPC_STATUS_NOT_FOUND : GRPC_STATUS_INTERNAL, errno,
+                              "open the class directory '%s'", directory);
+    return fd;
+}
+
 static int search_directory(const char *directory, struct search *search, struct error **err)
 {
-    cleanup_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int fd = open_directory(directory, err);
     struct dirent **entries = NULL;
     int n;
 
     if (fd < 0)
-        return error_set_errno(err, errno == ENOENT ? GRPC_STATUS_NOT_FOUND : GRPC_STATUS_INTERNAL, errno,
-                               "open the class directory '%s'", directory);
+        return -1;
     class_stamps_begin(search->stamps, fd);
     n = scandir(directory, &entries, is_class_file, alphasort); /* musl has no scandirat() */
     if (n < 0)
@@ -342,6 +351,17 @@ static void files_destroy(void *state)
     free(files);
 }
 
+/* The first mount would be late to say so. */
+static void warn_of_missing(const struct class_files *files)
+{
+    cleanup_error struct error *error = NULL;
+    cleanup_close int fd = open_directory(files->directory, &error);
+
+    if (fd < 0)
+        log_warning(files->log, "the class directory cannot be opened, mounts fail until it can",
+                    LOG_STR("directory", files->directory), LOG_ERR(error));
+}
+
 int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err)
 {
@@ -357,6 +377,7 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
         (struct class_files){.loop = loop, .log = log, .directory = steal_ptr(&copy), .deliver = deliver};
     list_init(&files->found);
     list_init(&files->ready);
+    warn_of_missing(files);
     *ret_source = (struct class_source){.name = "files",
                                         .default_namespace = CLASS_FILES_NAMESPACE,
                                         .local = true,

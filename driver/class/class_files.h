@@ -29,7 +29,8 @@ enum {
     CLASS_FILES_KEPT_MAX = 32,       /* classes of unchanged files: with CLASS_STAMPS_BYTES_MAX a few MiB */
 };
 
-/* `directory` is copied; it need not exist yet. NULL log is allowed. */
+/* `directory` is copied. That it cannot be opened is a warning only: it may be made later. NULL log is
+ * allowed. */
 int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err);
 

@@ -74,6 +74,23 @@ def test_a_socket_whose_directory_is_missing_is_named(scratch):
     assert result.returncode == 1 and f"bind {scratch}/none/csi.sock: No such file or directory" in result.stderr, result.stderr
 
 
+def test_a_class_directory_that_is_missing_is_a_warning_at_the_start(start_driver, node, scripted):
+    """A typing error, or a configuration tool that comes later: the driver starts."""
+    scripted()
+    warning = "the class directory cannot be opened, mounts fail until it can"
+    node.classes.rename(node.directory / "moved")
+    driver = start_driver()
+    (line,) = [line for line in driver.log.splitlines() if warning in line]
+    assert line.startswith("W") and f"open the class directory '{node.classes}': No such file or directory" in line
+    code, text = driver.publish_failure(rpc.publish_request(node.target()))
+    assert code == rpc.CODES.NOT_FOUND and f"open the class directory '{node.classes}'" in text
+    node.classes.mkdir()
+    node.add_class()
+    driver.publish(rpc.publish_request(node.target()))
+    assert driver.log.count(warning) == 1
+    assert warning not in start_driver(name="next").log
+
+
 def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripted):
     """Verbosity and response limit as high as an installation may have set them; values given apart from the flag."""
     scripted()

@@ -33,6 +33,7 @@ struct provider_call {
     uint64_t deadline_ms; /* on uv_now()'s clock */
     unsigned tries;
     struct grpc_pushback pushback; /* of the last try */
+    struct error *last_failure;    /* why there is, or was, another try */
     bool may_write;
     struct byte_budget *budget; /* borrowed, as the next one; NULL: nothing is reserved */
     struct byte_reservation *bytes;
@@ -62,6 +63,7 @@ static void call_free(struct provider_call *call)
     secret_free(call->secrets);
     free(call->target_path);
     string_map_finish(&call->versions);
+    error_free(call->last_failure);
     loop_timer_destroy(call->retry);
     free(call);
 }
@@ -166,8 +168,10 @@ static int describe_failure(const struct provider_call *call, const struct error
     if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_ref_path(call->ref)) != NULL)
         return error_set(err, code, "provider \"%s\" is not responding: %s", call->provider, message);
     if (code == GRPC_STATUS_DEADLINE_EXCEEDED && strcmp(error_type(cause), GRPC_CLIENT_WAITED) != 0)
-        return error_set(err, code, "provider \"%s\" did not respond within %.1f s: %s", call->provider,
-                         (double)call->timeout_ms / 1000, message);
+        return error_set(err, code, "provider \"%s\" did not respond within %.1f s: %s%s%s", call->provider,
+                         (double)call->timeout_ms / 1000, message,
+                         call->last_failure != NULL ? "; it failed before: " : "",
+                         error_message(call->last_failure));
     return error_set(err, code, "provider \"%s\": %s%s", call->provider, message,
                      is_too_large(cause) ? " (raise --max-call-recv-msg-size of the driver)" : "");
 }
@@ -318,6 +322,8 @@ static bool retry_later(struct provider_call *call, const struct error *error)
 
     if (time_left(call) <= pause)
         return false;
+    error_free(steal_ptr(&call->last_failure));
+    (void)describe_failure(call, error, &call->last_failure);
     loop_timer_start(call->retry, pause);
     return true;
 }
@@ -391,6 +397,11 @@ int provider_returns_files(struct provider_registry *registry, const char *provi
     *ret = provider_ref_returns_files(ref);
     provider_ref_release(ref);
     return 0;
+}
+
+const struct error *provider_call_last_failure(const struct provider_call *call)
+{
+    return call->last_failure;
 }
 
 void provider_call_cancel(struct provider_call **call)

@@ -85,6 +85,9 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
                                           const struct provider_mount_request *request,
                                           provider_callback *callback, void *arg, struct error **err);
 
+/* Why the last try failed, if the call has gone on after it; NULL: no try has. Borrowed until it goes on. */
+const struct error *provider_call_last_failure(const struct provider_call *call);
+
 /* Sets *call to NULL; the callback will not run any more. */
 void provider_call_cancel(struct provider_call **call);
 

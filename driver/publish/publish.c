@@ -488,25 +488,40 @@ static const char *awaited(const struct publish *publish)
     return awaited_in[publish->state];
 }
 
+/* Of the provider that the driver was about to call again, or has called again; or NULL. */
+static const struct error *provider_failure(const struct publish *publish)
+{
+    return publish->state == PUBLISH_PROVIDER && publish->provider != NULL
+               ? provider_call_last_failure(publish->provider)
+               : NULL;
+}
+
 void publish_pending_error(const struct publish *publish, struct error **err)
 {
+    const struct error *failure = provider_failure(publish);
+
     if (publish->state == PUBLISH_ROLLBACK && publish->rollback_cause != NULL)
         (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s", error_message(publish->rollback_cause));
     else
         (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
-                        "the time of the call is over, and the driver still waits for %s", awaited(publish));
+                        "the time of the call is over, and the driver still waits for %s%s%s",
+                        awaited(publish), failure != NULL ? ", which failed before: " : "",
+                        error_message(failure));
 }
 
 void publish_cancel(struct publish **publish, enum grpc_status reason)
 {
+    const struct error *failure = provider_failure(*publish);
     cleanup_error struct error *error = NULL;
 
     if (reason == GRPC_STATUS_DEADLINE_EXCEEDED)
         publish_pending_error(*publish, &error);
     else
-        (void)error_set(&error, reason, "the caller did not wait for %s", awaited(*publish));
+        (void)error_set(&error, reason, "the caller did not wait for %s%s%s", awaited(*publish),
+                        failure != NULL ? ", which failed before: " : "", error_message(failure));
     if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is reported */
-        publish_note_failure(*publish, error, grpc_status_go_name(reason));
+        publish_note_failure(*publish, error,
+                             failure != NULL ? ERROR_TYPE_PROVIDER : grpc_status_go_name(reason));
     (*publish)->caller = PUBLISH_CALLER_GONE;
     publish_abandon(*publish);
     *publish = NULL;

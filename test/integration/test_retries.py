@@ -1,11 +1,15 @@
 """Who repeats a failed call: the provider its requests, the driver a call to a provider that does not ask it otherwise."""
 
+import threading
 import time
 
 import pytest
 
 from harness import mounts, rpc, tutorial
+from harness.process import PATIENCE, wait_until
+from harness.programs import metric_sum
 from harness.rpc import CODES
+from harness.scripted_provider import mount_response
 
 PUSHBACK = "grpc-retry-pushback-ms"
 TRIES = 3  # of the driver
@@ -60,3 +64,34 @@ def test_a_provider_says_whether_and_when_it_is_called_again(driver, node, scrip
     elif calls > 1:
         assert (calls - 1) * int(pushbacks[0]) / 1000 <= seconds
     mounts.assert_no_trace(node.target())
+
+
+def test_a_caller_that_gives_up_leaves_the_providers_cause_in_log_and_metrics(driver, node, scripted):
+    """Not only that it did not wait for the provider, of which everybody would think that it was silent."""
+    node.add_class()
+    away = Away()
+    scripted(away)
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), 30)
+    wait_until(lambda: away.calls == 2, what="the second call to the provider")
+    call.cancel()
+    wait_until(lambda: "volume could not be published" in driver.log, what="the outcome in the log")
+    (line,) = [line for line in driver.log.splitlines() if "volume could not be published" in line]
+    assert 'the caller did not wait for the provider, which failed before: provider \\"scripted\\": the store is away' in line
+    assert metric_sum(driver.metrics(), "node_publish_error_total", error_type="GRPCProviderError") == 1
+    assert metric_sum(driver.metrics(), "node_publish_error_total") == 1
+
+
+def test_a_caller_whose_time_passes_during_another_try_is_told_why_the_first_one_failed(driver, node, scripted):
+    node.add_class()
+    away, released = Away(), threading.Event()
+
+    def first_away_then_silent(request, context):
+        if away.calls == 0:
+            away(request, context)
+        released.wait(30)
+        return mount_response({"file": b"content"})
+    scripted(first_away_then_silent)
+    code, text = driver.publish_failure(rpc.publish_request(node.target()), timeout=3 * PATIENCE)
+    assert code == CODES.DEADLINE_EXCEEDED and "did not respond within" in text
+    assert text.endswith('; it failed before: provider "scripted": the store is away')
+    released.set()

@@ -60,6 +60,7 @@ struct fixture {
     const char *refresh, *rotation_interval; /* annotations of the class */
     const char *class_version;               /* NULL: not known */
     enum grpc_status class_code;             /* of AT_ONCE_BADLY; 0: NOT_FOUND */
+    enum grpc_status provider_code;          /* the same; 0: PERMISSION_DENIED */
     bool no_parameters, writable;
     const char *class_name, *pod_namespace; /* of the request */
     uv_timer_t timer;                       /* delivers the response of the fake that was started last */
@@ -266,7 +267,9 @@ static inline void provide(struct provider_mount *mount, void *arg)
         break;
     case AT_ONCE_BADLY:
     case NOT_STARTED:
-        (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the vault said no");
+        (void)error_set(&error,
+                        fixture->provider_code != 0 ? fixture->provider_code : GRPC_STATUS_PERMISSION_DENIED,
+                        "the vault said no");
         provider_mount_fail(mount, error);
         break;
     }

@@ -288,6 +288,36 @@ static void without_time_for_a_pause_there_is_no_retry(void **state)
     assert_int_equal(fixture->fakes[0].calls, 1);
 }
 
+static void hold_after_unavailable(struct provider_mount *mount)
+{
+    recovering->respond = NULL;
+    respond_unavailable(mount);
+}
+
+static void the_deadline_of_a_later_try_does_not_hide_why_the_first_one_failed(void **state)
+{
+    static const char before[] = "provider \"fake\": the vault is away";
+    struct fixture *fixture = *state;
+    const struct string_map none = {0};
+    struct provider_call *call;
+    char text[256];
+
+    recovering = &fixture->fakes[0];
+    serve(fixture, recovering, fixture->first);
+    recovering->respond = hold_after_unavailable;
+    call = start_mount(fixture, &none, NULL, 2 * PROVIDER_REFUSED_PAUSE_MS);
+    assert_null(provider_call_last_failure(call));
+    run_until(fixture, &recovering->calls, 2);
+    assert_string_equal(error_message(provider_call_last_failure(call)), before);
+    run_until(fixture, &fixture->callbacks, 1);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    (void)snprintf(text, sizeof(text),
+                   "provider \"fake\" did not respond within 2.0 s: deadline exceeded; it failed before: %s",
+                   before);
+    assert_string_equal(fixture->message, text);
+    run_until(fixture, &recovering->cancels, 1);
+}
+
 static void a_mount_can_be_cancelled_between_two_tries(void **state)
 {
     struct fixture *fixture = *state;
@@ -334,6 +364,7 @@ int main(void)
         TEST(a_provider_that_is_unavailable_is_called_three_times_in_all),
         TEST(a_provider_that_forbids_it_is_not_called_again),
         TEST(without_time_for_a_pause_there_is_no_retry),
+        TEST(the_deadline_of_a_later_try_does_not_hide_why_the_first_one_failed),
         TEST(a_mount_can_be_cancelled_between_two_tries),
         TEST(a_cancelled_mount_reaches_the_provider_and_does_not_call_back),
     };

@@ -62,6 +62,26 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
     }
 }
 
+static void a_publish_that_is_cancelled_during_another_try_names_the_failure_before(void **state)
+{
+    static const char cause[] = "provider, which failed before: provider \"fake\": the vault said no";
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    fixture->observers.list[0].wants_failures = true;
+    fixture->provider_behavior = AT_ONCE_BADLY;
+    fixture->provider_code = GRPC_STATUS_UNAVAILABLE;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
+    fixture->provider_behavior = NEVER;
+    run_until(fixture, &fixture->provider_calls);
+    assert_pending(fixture->publish, cause);
+    publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->recorded_event, VOLUME_EVENT_FAILED);
+    assert_non_null(strstr(fixture->recorded_failure, cause));
+}
+
 /* The worker writes; what it has completed is not recorded, so it is rolled back. Cancelled as soon as the
  * provider
  * has responded. */
@@ -207,6 +227,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),
         TEST(an_unpublish_interrupts_a_publish_in_every_state),
+        TEST(a_publish_that_is_cancelled_during_another_try_names_the_failure_before),
         TEST(a_publish_cancelled_while_it_writes_is_rolled_back),
         TEST(a_rotation_check_that_is_cancelled_keeps_the_volume),
         TEST(an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check),

@@ -18,8 +18,9 @@ struct app_certificate {
 };
 
 /* Reads one of: PEM with a key (PKCS#1, PKCS#8, PKCS#8 encrypted) and certificates in any order; PKCS#12 in
- * base64; PKCS#12 in binary; the PEM in base64. `password` opens an encrypted key or file ("" = none). FAILED_PRECONDITION names
- * the mistake and quotes nothing. `run`: of pkcs12_read_with_password(), or NULL. */
+ * base64; PKCS#12 in binary; the PEM in base64. `password` opens an encrypted key or file ("" = none).
+ * FAILED_PRECONDITION names the mistake and quotes nothing. `run`: of pkcs12_read_with_password(), or
+ * NULL. */
 int app_certificate_read(const void *bytes, size_t len, const char *password, size_t password_len,
                          struct pkcs12_run *run, struct app_certificate *ret, struct error **err);
 

@@ -53,10 +53,10 @@ struct dns_lookup {
     struct loop_timer *timer; /* the next of: a timeout of the channel, the end of the grace, at once */
     char *name;
     bool may_search; /* the name may be one of a domain of the search list */
-    bool searching;  /* it is asked with that list */
+    bool searching;  /* with the search list */
     struct dns_query a;
     struct dns_query aaaa;
-    bool all_servers;  /* the first response was a failure or did not come: now all servers are asked */
+    bool all_servers;  /* the first response was a failure or did not come: now all servers are queried */
     bool ending;       /* the channel is being closed: its callbacks mean nothing */
     uint64_t grace_ms; /* the end of the grace, loop time; 0 = not begun */
     struct address found[2 * DNS_MAX_ADDRESSES];
@@ -302,7 +302,7 @@ static void deliver(struct dns_lookup *lookup, struct dns_result result)
     callback(&result, arg);
 }
 
-static void ask_for(struct dns_lookup *lookup, int type, struct dns_query *query)
+static void send_query(struct dns_lookup *lookup, int type, struct dns_query *query)
 {
     if (lookup->searching)
         ares_search(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_response, query);
@@ -310,14 +310,14 @@ static void ask_for(struct dns_lookup *lookup, int type, struct dns_query *query
         ares_query(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_response, query);
 }
 
-/* Sends both questions. Responses may be there when it returns. */
-static void ask(struct dns_lookup *lookup)
+/* Sends both queries. Responses may be there when it returns. */
+static void send_queries(struct dns_lookup *lookup)
 {
     lookup->grace_ms = 0;
     lookup->a = (struct dns_query){.lookup = lookup, .pending = true};
     lookup->aaaa = (struct dns_query){.lookup = lookup, .pending = true};
-    ask_for(lookup, DNS_TYPE_A, &lookup->a);
-    ask_for(lookup, DNS_TYPE_AAAA, &lookup->aaaa);
+    send_query(lookup, DNS_TYPE_A, &lookup->a);
+    send_query(lookup, DNS_TYPE_AAAA, &lookup->aaaa);
 }
 
 static bool grace_is_over(const struct dns_lookup *lookup)
@@ -342,7 +342,7 @@ static bool nothing_there(int status)
     return status == ARES_ENOTFOUND || status == ARES_ENODATA;
 }
 
-/* The status that counts for a name without addresses: that of A, unless only AAAA could not be asked. */
+/* The status that counts for a name without addresses: that of A, unless only AAAA could not be queried. */
 static int status_of(const struct dns_lookup *lookup)
 {
     if (lookup->a.status == ARES_ENODATA && !lookup->aaaa.pending && !nothing_there(lookup->aaaa.status))
@@ -367,8 +367,8 @@ static void arm(struct dns_lookup *lookup)
     loop_timer_start(lookup->timer, wait);
 }
 
-/* Asks again, all name servers or with the search list. False when there is nothing left to ask. */
-static bool ask_more(struct dns_lookup *lookup, int status)
+/* Queries again, all name servers or with the search list. False when there is nothing left to try. */
+static bool query_again(struct dns_lookup *lookup, int status)
 {
     if ((server_failed(status) || status == ARES_ETIMEOUT) && !lookup->all_servers) {
         lookup->all_servers = true;
@@ -381,7 +381,7 @@ static bool ask_more(struct dns_lookup *lookup, int status)
     channel_close(lookup);
     if (channel_open(lookup) != ARES_SUCCESS)
         return false;
-    ask(lookup);
+    send_queries(lookup);
     return true;
 }
 
@@ -396,7 +396,7 @@ static void go_on(struct dns_lookup *lookup)
         return;
     }
     int status = status_of(lookup);
-    if (ask_more(lookup, status)) {
+    if (query_again(lookup, status)) {
         arm(lookup);
         return;
     }
@@ -467,7 +467,7 @@ static int begin(struct dns_lookup *lookup, const char *name, struct error **err
                          ares_strerror(status));
     read_local(lookup, name);
     if (lookup->n_found == 0)
-        ask(lookup);
+        send_queries(lookup);
     arm(lookup);
     return 0;
 }

@@ -2,12 +2,12 @@
  * dns_lookup.h - the addresses of one host name: from /etc/hosts, else from the name servers of
  * /etc/resolv.conf (c-ares), on the loop and without threads. Both files are read for each lookup.
  *
- * - A name with a dot is asked as it is first, whatever `ndots` says; the search list follows only when the
- *   name servers do not know it. A name without a dot is asked with the search list.
- * - A and AAAA are asked together. When one of them has brought addresses, or A has failed, the other one
+ * - A name with a dot is queried as it is first, whatever `ndots` says; the search list follows only when the
+ *   name servers do not know it. A name without a dot is queried with the search list.
+ * - A and AAAA are queried together. When one of them has brought addresses, or A has failed, the other one
  *   gets DNS_GRACE_MS more (RFC 8305, section 3): name servers that refuse, drop or break AAAA cost no more
  *   than that.
- * - A name server that fails (SERVFAIL, REFUSED, ...) is final for AAAA; for A the others are asked, too.
+ * - A name server that fails (SERVFAIL, REFUSED, ...) is final for AAAA; for A the others are queried, too.
  * - Truncated responses are fetched over TCP. Responses with a wrong id, question or sender are ignored.
  * - Addresses that the node has a route to come first, of these IPv6 before IPv4.
  */

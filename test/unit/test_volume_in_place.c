@@ -26,7 +26,7 @@ static bool update_files(struct volume_options options, const struct entry *entr
     return changed;
 }
 
-static struct stat look(const char *path)
+static struct stat stat_of(const char *path)
 {
     struct stat info;
     if (lstat(path, &info) < 0)
@@ -80,18 +80,18 @@ static void bind_mounts_of_files_and_directories_follow(void **state)
         publish_files(methods[i], first);
         assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
         assert_int_equal(internal_names(), 0);
-        struct stat before = look(TARGET "/f"), directory = look(TARGET "/sub");
+        struct stat before = stat_of(TARGET "/f"), directory = stat_of(TARGET "/sub");
         assert_true(S_ISREG(before.st_mode) && S_ISDIR(directory.st_mode));
         bind_mount(TARGET "/f", BOUND_FILE, false);
         bind_mount(TARGET "/sub", BOUND_DIR, true);
 
         assert_true(update_files(IN_PLACE, second));
         assert_text(BOUND_FILE, "a longer text");
-        assert_int_equal(look(BOUND_FILE).st_mode & 07777, 0640);
+        assert_int_equal(stat_of(BOUND_FILE).st_mode & 07777, 0640);
         assert_text(BOUND_DIR "/a", "2");
         assert_text(BOUND_DIR "/b", "new");
-        assert_int_equal(look(TARGET "/f").st_ino, before.st_ino);
-        assert_int_equal(look(TARGET "/sub").st_ino, directory.st_ino);
+        assert_int_equal(stat_of(TARGET "/f").st_ino, before.st_ino);
+        assert_int_equal(stat_of(TARGET "/sub").st_ino, directory.st_ino);
         assert_false(exists(TARGET "/gone"));
         assert_int_equal(internal_names(), 0);
         assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
@@ -119,13 +119,13 @@ static void what_is_unchanged_is_not_written(void **state)
         inotify_add_watch(watch, TARGET "/f", IN_ALL_EVENTS & ~(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE));
     int mode = inotify_add_watch(watch, TARGET "/gone/x", IN_MODIFY | IN_CLOSE_WRITE);
     assert_true(same >= 0 && mode >= 0);
-    struct stat before = look(TARGET "/f"), root = look(TARGET);
+    struct stat before = stat_of(TARGET "/f"), root = stat_of(TARGET);
     assert_false(update_files(IN_PLACE, first));
-    assert_int_equal(look(TARGET).st_mtim.tv_nsec, root.st_mtim.tv_nsec);
+    assert_int_equal(stat_of(TARGET).st_mtim.tv_nsec, root.st_mtim.tv_nsec);
     assert_true(update_files(IN_PLACE, other));
-    struct stat after = look(TARGET "/f");
+    struct stat after = stat_of(TARGET "/f");
     assert_memory_equal(&after.st_ctim, &before.st_ctim, sizeof(before.st_ctim));
-    assert_int_equal(look(TARGET "/gone/x").st_mode & 07777, 0600);
+    assert_int_equal(stat_of(TARGET "/gone/x").st_mode & 07777, 0600);
     assert_text(TARGET "/sub/a", "!!!");
     assert_int_equal(read(watch, events, sizeof(events)), -1);
     assert_int_equal(errno, EAGAIN);
@@ -177,7 +177,7 @@ static void the_layout_may_change_both_ways(void **state)
     MUST(volume_publish(TARGET, &payload, &OPTIONS, &err));
     bind_mount(TARGET "/f", BOUND_FILE, false);
     bind_mount(TARGET "/sub", BOUND_DIR, true);
-    assert_true(S_ISLNK(look(TARGET "/f").st_mode));
+    assert_true(S_ISLNK(stat_of(TARGET "/f").st_mode));
 
     assert_true(update_files(IN_PLACE, second));
     assert_int_equal(internal_names(), 0);
@@ -189,7 +189,7 @@ static void the_layout_may_change_both_ways(void **state)
     assert_text(BOUND_FILE, "three");
 
     assert_true(update_files(OPTIONS, fourth));
-    assert_true(S_ISLNK(look(TARGET "/f").st_mode) && S_ISLNK(look(TARGET "/sub").st_mode));
+    assert_true(S_ISLNK(stat_of(TARGET "/f").st_mode) && S_ISLNK(stat_of(TARGET "/sub").st_mode));
     assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
     assert_text(TARGET "/f", "four");
     assert_text(TARGET "/sub/a", "4");
@@ -197,7 +197,7 @@ static void the_layout_may_change_both_ways(void **state)
     assert_int_equal(getxattr(TARGET, MARK, NULL, 0), -1);
 
     assert_true(update_files(IN_PLACE, fourth)); /* the same content */
-    assert_true(S_ISREG(look(TARGET "/f").st_mode));
+    assert_true(S_ISREG(stat_of(TARGET "/f").st_mode));
     assert_false(update_files(IN_PLACE, fourth));
     MUST(volume_unpublish(TARGET, &err));
 }
@@ -253,7 +253,7 @@ static void a_torn_volume_is_incomplete_and_healed_in_place(void **state)
     set_mark("writing"); /* of the other layout now */
     assert_true(update_files(OPTIONS, first));
     assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
-    assert_true(S_ISLNK(look(TARGET "/f").st_mode));
+    assert_true(S_ISLNK(stat_of(TARGET "/f").st_mode));
 }
 
 static void a_full_volume_keeps_the_old_content(void **state)
@@ -278,7 +278,7 @@ static void a_full_volume_keeps_the_old_content(void **state)
         /* There is no space for both side by side, and none is needed. */
         cleanup_payload struct payload larger = big_file("f", 900 << 10, 'l');
         MUST(volume_update(TARGET, &larger, &options, &changed, &err));
-        assert_int_equal(look(BOUND_FILE).st_size, 900 << 10);
+        assert_int_equal(stat_of(BOUND_FILE).st_size, 900 << 10);
         unbind(BOUND_FILE);
         MUST(volume_unpublish(TARGET, &err));
     }
@@ -293,14 +293,14 @@ static void the_group_of_the_pod_may_read(void **state)
     options.gid = 3000;
     cleanup_payload struct payload payload = make_payload(first);
     MUST(volume_publish(TARGET, &payload, &options, &err));
-    assert_int_equal(look(TARGET "/sub/a").st_mode & 07777, 0640);
-    assert_int_equal(look(TARGET "/sub/a").st_gid, 3000);
+    assert_int_equal(stat_of(TARGET "/sub/a").st_mode & 07777, 0640);
+    assert_int_equal(stat_of(TARGET "/sub/a").st_gid, 3000);
     assert_true(update_files(options, next));
-    assert_int_equal(look(TARGET "/f").st_mode & 07777, 0440);
-    assert_int_equal(look(TARGET "/new").st_gid, 3000);
+    assert_int_equal(stat_of(TARGET "/f").st_mode & 07777, 0440);
+    assert_int_equal(stat_of(TARGET "/new").st_gid, 3000);
     assert_false(update_files(options, next));
     assert_true(update_files((struct volume_options){.gid = 4000, .in_place = true}, next));
-    assert_int_equal(look(TARGET "/f").st_gid, 4000);
+    assert_int_equal(stat_of(TARGET "/f").st_gid, 4000);
 }
 
 int main(void)

@@ -88,9 +88,17 @@ int entra_add_assertion(struct token_request *request, const void *assertion, si
     return entra_add_credential(request, "client_assertion", assertion, len, err);
 }
 
+/* Entra asks the cluster's OIDC issuer for its keys. When that fails, nothing is said about the identity. */
+static bool is_failure_of_issuer(int64_t number)
+{
+    return number == 90061 || number == 50166 || number == 501661;
+}
+
 /* The hint for an AADSTS number, or NULL. */
 static const char *hint_for(int64_t code)
 {
+    static const char of_issuer[] =
+        "Entra cannot read the cluster's OIDC issuer: its discovery document and keys must be public";
     static const struct {
         int64_t code;
         const char *hint;
@@ -107,6 +115,9 @@ static const char *hint_for(int64_t code)
          "no federated credential matches the token's audience (api://AzureADTokenExchange; identity bindings: api://AKSIdentityBinding)"},
         {700213,
          "no federated credential matches the subject: compare it with the pod's namespace and service account"},
+        {90061, of_issuer},
+        {50166, of_issuer},
+        {501661, of_issuer},
         {700024, "the service account token is outside its validity: check the node's clock"},
         {700027,
          "the assertion made with clientcertificate is not accepted: is this certificate registered with the application, and is the node's clock right?"},
@@ -239,10 +250,10 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
         number = described_code(description);
     const char *hint = hint_for(number);
 
-    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d%s%s)%s%s%s%s%s%s%s%s",
-              identity_mode_name(identity->ops->mode), reply->status, *name_text != '\0' ? " " : "",
-              name_text, *text != '\0' ? ": " : "", text, hint != NULL ? " [hint: " : "",
-              hint != NULL ? hint : "", hint != NULL ? "]" : "",
+    error_set(err, is_failure_of_issuer(number) ? GRPC_STATUS_UNAVAILABLE : code_of(reply->status),
+              "Entra refused the %s (HTTP %d%s%s)%s%s%s%s%s%s%s%s", identity_mode_name(identity->ops->mode),
+              reply->status, *name_text != '\0' ? " " : "", name_text, *text != '\0' ? ": " : "", text,
+              hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
               correlation != NULL ? " (correlation id " : "", correlation_text,
               correlation != NULL ? ")" : "");
 }

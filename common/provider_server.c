@@ -350,6 +350,11 @@ void provider_mount_on_cancel(struct provider_mount *mount,
     grpc_call_on_cancel(mount->call, cancelled == NULL ? NULL : on_cancelled, mount);
 }
 
+enum grpc_status provider_mount_cancel_reason(const struct provider_mount *mount)
+{
+    return grpc_call_cancel_reason(mount->call);
+}
+
 void provider_mount_on_released(struct provider_mount *mount, void (*released)(void *arg), void *arg)
 {
     grpc_call_on_released(mount->call, released, arg);

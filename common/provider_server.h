@@ -95,9 +95,14 @@ uint64_t provider_mount_time_left_ms(const struct provider_mount *mount);
 
 /* --- the response --- */
 
-/* `cancelled` runs when the caller does not wait any more; the mount must still be ended. */
+/* `cancelled` runs when the caller does not wait any more, or the server stops waiting for the mount; it must
+ * still be ended, best with an error of the reason's code. */
 void provider_mount_on_cancel(struct provider_mount *mount,
                               void (*cancelled)(struct provider_mount *mount, void *arg), void *arg);
+
+/* CANCELLED, DEADLINE_EXCEEDED: the caller is gone. UNAVAILABLE: the server stops, and the driver is to call
+ * the next provider. OK while the mount is not cancelled. */
+enum grpc_status provider_mount_cancel_reason(const struct provider_mount *mount);
 
 /* `released` runs once, when the memory of the response is gone: after the mount was ended, and after the
  * driver has taken the response. It may not use the mount any more. */

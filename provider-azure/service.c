@@ -79,9 +79,11 @@ static void on_cancelled(struct provider_mount *rpc, void *arg)
 {
     struct service_call *call = arg;
     struct error *error = NULL;
-    (void)rpc;
+    enum grpc_status reason = provider_mount_cancel_reason(rpc);
     mount_cancel(&call->mount);
-    error_set(&error, GRPC_STATUS_CANCELLED, "the caller does not wait any more");
+    (void)error_set(&error, reason, "%s",
+                    reason == GRPC_STATUS_UNAVAILABLE ? "the provider is stopping"
+                                                      : "the caller does not wait any more");
     log_debug(call->service->log, 2, "mount cancelled");
     provider_mount_fail(call->rpc, error);
     error_free(error);

@@ -29,7 +29,7 @@ struct fixture {
     struct provider provider;
     struct provider_server *server;
     struct grpc_channel *channel;
-    bool stopped;
+    bool stopping, stopped;
     unsigned n_cancelled;
     struct provider_mount *held;
     /* the last outcome */
@@ -40,13 +40,25 @@ struct fixture {
     ProtobufCMessage *response;
 };
 
+static void on_stopped(void *arg)
+{
+    ((struct fixture *)arg)->stopped = true;
+}
+
+static void stop(struct fixture *f, uint64_t drain_ms)
+{
+    if (!f->stopping)
+        provider_server_stop(f->server, drain_ms, on_stopped, f);
+    f->stopping = true;
+}
+
 static void on_cancelled(struct provider_mount *mount, void *arg)
 {
     struct fixture *f = arg;
     cleanup_error struct error *err = NULL;
 
     f->n_cancelled++;
-    (void)error_set(&err, GRPC_STATUS_CANCELLED, "cancelled");
+    (void)error_set(&err, provider_mount_cancel_reason(mount), "cancelled");
     provider_mount_fail(mount, err);
 }
 
@@ -62,6 +74,8 @@ static void on_mount(struct provider_mount *mount, void *arg)
     if (mode != NULL && strcmp(mode, "hold") == 0) {
         provider_mount_on_cancel(mount, on_cancelled, f);
         f->held = mount;
+        if (string_map_get(provider_mount_attributes(mount), "stop") != NULL)
+            stop(f, 20);
         return;
     }
     if (mode != NULL && strcmp(mode, "fail") == 0) {
@@ -118,11 +132,6 @@ static int setup(void **state)
     return f->server == NULL || f->channel == NULL ? -1 : 0;
 }
 
-static void on_stopped(void *arg)
-{
-    ((struct fixture *)arg)->stopped = true;
-}
-
 static void drop_response(struct fixture *f)
 {
     if (f->response != NULL)
@@ -137,7 +146,7 @@ static int teardown(void **state)
 
     drop_response(f);
     grpc_channel_destroy(f->channel);
-    provider_server_stop(f->server, 0, on_stopped, f);
+    stop(f, 0);
     (void)uv_run(&f->loop, UV_RUN_DEFAULT);
     rc = f->stopped ? uv_loop_close(&f->loop) : -1;
     provider_server_destroy(f->server);
@@ -314,6 +323,17 @@ static void a_caller_that_gives_up_cancels_the_mount(void **state)
     assert_int_equal(f->n_cancelled, 1);
 }
 
+/* So that the driver calls the next provider. */
+static void a_mount_that_outlives_its_server_is_unavailable(void **state)
+{
+    struct fixture *f = *state;
+
+    mount_with(f, "{\"mode\":\"hold\",\"stop\":\"\"}", "null", "420", 60000);
+    assert_int_equal(f->n_cancelled, 1);
+    assert_int_equal(f->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(f->text, "cancelled");
+}
+
 static void the_socket_is_private_by_default(void **state)
 {
     struct fixture *f = *state;
@@ -336,6 +356,7 @@ int main(void)
         TEST(a_failed_mount_carries_its_code_and_text),
         TEST(a_response_beyond_64_mib_is_refused),
         TEST(a_caller_that_gives_up_cancels_the_mount),
+        TEST(a_mount_that_outlives_its_server_is_unavailable),
         TEST(the_socket_is_private_by_default),
     };
 

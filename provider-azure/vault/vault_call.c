@@ -147,6 +147,16 @@ static void on_renewed(struct token *token, const struct error *error, void *arg
     error_free(failure);
 }
 
+/* Is it the audience that the tokens have? */
+static bool is_audience(const struct identity *identity, const char *resource)
+{
+    size_t len = strlen(identity->resource);
+
+    return strncasecmp(resource, identity->resource, len) == 0 &&
+           (resource[len] == '\0' || strcmp(resource + len, "/") == 0 ||
+            strcmp(resource + len, "/.default") == 0);
+}
+
 /* Puts in front of *err what a challenge says about a mistake in the configuration. */
 static void explain_challenge(const struct vault_call *call, const struct http_challenge *challenge,
                               struct error **err)
@@ -165,15 +175,10 @@ static void explain_challenge(const struct vault_call *call, const struct http_c
             error_wrap(err, "the vault belongs to tenant %.*s, not to tenantID %s", (int)len, tenant,
                        identity->tenant);
     }
-    if (challenge->resource != NULL) {
-        size_t len = strlen(challenge->resource);
-        if (len > 0 && challenge->resource[len - 1] == '/')
-            len--;
-        if (len <= 256 && (strlen(identity->resource) != len ||
-                           strncasecmp(challenge->resource, identity->resource, len) != 0))
-            error_wrap(err, "the vault expects tokens for %s, not for %s", challenge->resource,
-                       identity->resource);
-    }
+    if (challenge->resource != NULL && strlen(challenge->resource) <= 256 &&
+        !is_audience(identity, challenge->resource))
+        error_wrap(err, "the vault expects tokens for %s, not for %s", challenge->resource,
+                   identity->resource);
 }
 
 static int check_challenge(struct vault_call *call, const struct http_reply *reply, struct error **err)
@@ -195,8 +200,9 @@ static int check_challenge(struct vault_call *call, const struct http_reply *rep
     if (resource == NULL) {
         error_wrap(err, "could not find a valid resource in the WWW-Authenticate header");
         result = -1;
-    } else if (!vault_host_is_below(call->host, resource)) {
-        /* The peer is not the vault, or wants tokens for another service. */
+    } else if (!vault_host_is_below(call->host, resource) && !is_audience(call->identity, resource)) {
+        /* The peer is not the vault, or wants tokens for another service. That of the tokens which it gets
+         * may be elsewhere, as on Azure Stack Hub: the operator named it. */
         error_wrap(err, "challenge resource \"%.200s\" doesn't match the requested domain", resource);
         result = -1;
     } else {

@@ -51,6 +51,10 @@ static char *read_resource(const struct vault_resource *query, const struct http
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                         "the challenge of %s has the resource \"%.200s\", which is not above it", query->host,
                         resource != NULL ? resource : "");
+        if (resource != NULL)
+            (void)error_hint(
+                err,
+                "if it is the audience of your vaults, as on Azure Stack Hub, write it into keyVaultEndpoint of the cloud file");
         free(resource);
         return NULL;
     }

@@ -90,6 +90,25 @@ static void a_challenge_for_a_foreign_host_gets_no_token(void **state)
     assert_int_equal(fixture->fake.token_requests, 1);
 }
 
+/* Azure Stack Hub: vaults below one domain, the audience of their tokens in another. */
+static void an_audience_that_the_operator_named_may_be_elsewhere(void **state)
+{
+    struct fixture *fixture = *state;
+    free(fixture->cloud.vault);
+    fixture->cloud.vault = strdup("https://vault.contoso.onmicrosoft.com/5e1d");
+    fixture->challenge =
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://vault.contoso.onmicrosoft.com/5e1d/\"";
+    fixture->good_token = "token-2";
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    fixture->good_token = "never";
+    run(fixture, false, 10000);
+    assert_null(strstr(error_message(fixture->error), "domain"));
+    fixture->challenge = "Bearer resource=\"https://vault.contoso.onmicrosoft.com/5e1d2\"";
+    run(fixture, false, 10000);
+    assert_non_null(strstr(error_message(fixture->error), "doesn't match the requested domain"));
+}
+
 static void a_challenge_of_another_tenant_is_explained(void **state)
 {
     struct fixture *fixture = *state;
@@ -274,7 +293,7 @@ static void a_resource_that_is_not_the_vaults_is_not_used(void **state)
         const char *challenge, *text;
     } rows[] = {
         {"Bearer authorization=\"https://x/t\", resource=\"https://management.azure.com\"",
-         "which is not above it"},
+         "which is not above it [hint: if it is the audience of your vaults"},
         {"Bearer authorization=\"https://x/t\", resource=\"https://kv1.vault.azure.net\"",
          "which is not above it"},
         {"Bearer authorization=\"https://x/t\"", "which is not above it"},
@@ -307,6 +326,7 @@ int main(void)
         CASE(a_token_is_renewed_before_it_ends_while_the_old_one_is_served),
         CASE(a_401_costs_one_new_token),
         CASE(a_challenge_for_a_foreign_host_gets_no_token),
+        CASE(an_audience_that_the_operator_named_may_be_elsewhere),
         CASE(a_challenge_of_another_tenant_is_explained),
         CASE(a_503_is_retried_with_growing_pauses),
         CASE(retries_end_after_three),

@@ -18,6 +18,9 @@ enum { ENTRA_RESPONSE_MAX = 256 * 1024, ENTRA_FORM_MAX = 64 * 1024 };
 /* The quoted part of an error_description: the AADSTS text, without the trace ids and timestamps behind
  * it. */
 enum { DESCRIPTION_MAX = 400 };
+/* A resource that is not known: Entra's number, and how AD FS says it. */
+enum { UNKNOWN_RESOURCE = 500011 };
+#define ADFS_UNKNOWN_RESOURCE "MSIS9602"
 
 static int append_text(struct buffer *form, const char *name, const char *value, struct error **err)
 {
@@ -27,7 +30,8 @@ static int append_text(struct buffer *form, const char *name, const char *value,
 bool entra_refused_resource(const struct error *error)
 {
     const char *found = strstr(error_message(error), "AADSTS500011");
-    return found != NULL && strchr("0123456789", found[strlen("AADSTS500011")]) == NULL;
+    return (found != NULL && strchr("0123456789", found[strlen("AADSTS500011")]) == NULL) ||
+           strstr(error_message(error), ADFS_UNKNOWN_RESOURCE) != NULL;
 }
 
 /* The length of an authority ("https://host/...") without the tenant at its end: the metadata of Azure
@@ -141,7 +145,8 @@ static const char *hint_for(int64_t code)
         {1002012,
          "the vault's resource is not one of this cloud: check cloudName, or keyVaultEndpoint of the cloud file"},
         {500014, "Azure Key Vault is disabled in this tenant: has its subscription lapsed?"},
-        {500011, "the vault's resource is not known in this tenant: check cloudName"},
+        {UNKNOWN_RESOURCE,
+         "the vault's resource is not known in this tenant: check cloudName, or keyVaultEndpoint of the cloud file"},
         {50196, "too many identical token requests"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
@@ -248,6 +253,8 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     int64_t number = first_error_code(root);
     if (number == 0)
         number = described_code(description);
+    if (number == 0 && description != NULL && strstr(description, ADFS_UNKNOWN_RESOURCE) != NULL)
+        number = UNKNOWN_RESOURCE;
     const char *hint = hint_for(number);
 
     error_set(err, is_failure_of_issuer(number) ? GRPC_STATUS_UNAVAILABLE : code_of(reply->status),

@@ -21,7 +21,7 @@ int entra_add_credential(struct token_request *request, const char *name, const 
 int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err);
 
 /* Whether a token was refused because its resource is not known in the tenant (AADSTS500011), by Entra or
- * as IMDS and NMI pass it on. */
+ * as IMDS and NMI pass it on, or to AD FS (MSIS9602). */
 bool entra_refused_resource(const struct error *error);
 
 /* Reads the token or the error, with a hint for the common AADSTS codes. What the service quotes of `sent` or

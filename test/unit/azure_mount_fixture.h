@@ -39,9 +39,10 @@ struct fixture {
     const char *good_token; /* the vault accepts only this */
     int tokens_made;
     int64_t token_life;
-    int token_fail_first; /* that many token requests get 429 */
-    const char *unknown;  /* this scope, as a form has it, is not known to Entra */
-    int fail_first;       /* that many vault requests get `fail_status` */
+    int token_fail_first;     /* that many token requests get 429 */
+    const char *unknown;      /* this scope, as a form has it, is not known to Entra */
+    const char *unknown_body; /* which says so in these words; NULL: AADSTS500011 */
+    int fail_first;           /* that many vault requests get `fail_status` */
     int fail_status;
     int64_t retry_after_ms;
     const char *challenge;
@@ -74,7 +75,9 @@ static inline struct fake_response entra(struct fixture *fixture, const char *bo
         return (struct fake_response){
             .status = 400,
             .body =
-                "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: The resource principal was not found.\",\"error_codes\":[500011]}"};
+                fixture->unknown_body != NULL
+                    ? fixture->unknown_body
+                    : "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: The resource principal was not found.\",\"error_codes\":[500011]}"};
     if (strstr(body, "client_secret=bad") != NULL)
         return (struct fake_response){
             .status = 401,

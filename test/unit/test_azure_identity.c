@@ -309,6 +309,8 @@ static void responses_of_entra_are_read(void **state)
          0, "(HTTP 400 a E b) (correlation id  [31m)"},
         {SP, 400, "{\"error_description\":\"MSIS9698: no\"}", GRPC_STATUS_UNAUTHENTICATED, 0,
          "Entra refused the service principal (HTTP 400): MSIS9698: no"},
+        {SP, 400, "{\"error\":\"invalid_resource\",\"error_description\":\"MSIS9602: The received\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "check cloudName, or keyVaultEndpoint of the cloud file]"},
         {SP, 400, "{\"error\":\"invalid_scope\",\"error_description\":\"AADSTS1002012: x\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,
          "AADSTS1002012: x [hint: the vault's resource is not one of this cloud"},

@@ -269,9 +269,12 @@ static void a_try_that_got_no_response_in_time_is_repeated_over_another_connecti
     assert_int_equal(fixture->fake.fresh, 1);
 }
 
-/* AADSTS500011: the vault's challenge has the resource that Entra knows. */
+/* AADSTS500011, and MSIS9602 of AD FS: the vault's challenge has the resource that the service knows. */
 static void a_resource_that_entra_does_not_know_is_replaced_by_the_vaults_own(void **state)
 {
+    static const char *const bodies[] = {
+        NULL,
+        "{\"error\":\"invalid_resource\",\"error_description\":\"MSIS9602: The received 'resource' parameter is invalid.\"}"};
     static const char *const challenges[] = {
         "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://azure.net\"",
         "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", scope=\"https://azure.net/.default\""};
@@ -280,6 +283,7 @@ static void a_resource_that_entra_does_not_know_is_replaced_by_the_vaults_own(vo
     fixture->good_token = "token-1";
     for (int i = 0; i < 2; i++) {
         fixture->challenge = challenges[i];
+        fixture->unknown_body = bodies[i];
         run(fixture, false, 10000);
         assert_null(fixture->error);
         assert_string_equal(fixture->result, "a:644=a-value;[secret/a@v9]");

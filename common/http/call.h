@@ -22,6 +22,7 @@
 #include "common/http/ca_bundle.h"
 #include "common/http/client.h"
 #include "common/http/curl_loop.h"
+#include "common/http/header_fields.h"
 #include "common/http/host.h"
 #include "common/http/proxy.h"
 #include "common/http/resolver.h"
@@ -95,8 +96,7 @@ struct http_call {
     enum http_hop failure_hop;
 
     struct http_response response;
-    unsigned n_header_fields;
-    size_t header_bytes;
+    struct header_fields fields;
     CURLcode result;
     bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
 

@@ -512,8 +512,7 @@ void http_call_reset(struct http_call *call, bool fresh)
 {
     call->response.status = 0;
     buffer_reset(&call->response.body);
-    call->n_header_fields = 0;
-    call->header_bytes = 0;
+    header_fields_reset(&call->fields);
     call->curl_text[0] = '\0';
     call->tcp_connected = false;
     if (fresh)

@@ -18,8 +18,6 @@ enum {
     DEFAULT_CONNECT_MS = 10 * 1000,
     DEFAULT_RESPONSE_BYTES = 4 * 1024 * 1024,
     BODY_RESERVE_MAX = 64 * 1024, /* reserved on a server's word about the length; more only as it arrives */
-    HEADER_FIELDS_MAX = 128,      /* real services send about 20 */
-    HEADER_BYTES_MAX = 64 * 1024, /* of all lines together */
 };
 
 static void on_lookup(const char *addresses, const char *reason, void *arg);
@@ -42,6 +40,7 @@ static void call_free(struct http_call *call)
 {
     http_call_release(call);
     buffer_finish(&call->response.body);
+    header_fields_finish(&call->fields);
     error_free(call->failure);
     free(call);
 }
@@ -49,7 +48,7 @@ static void call_free(struct http_call *call)
 static void call_deliver(struct http_call *call, enum http_hop hop, const struct error *error)
 {
     call_detach(call);
-    call->response.transfer = call->easy;
+    call->response.fields = &call->fields;
     call->callback(error == NULL ? &call->response : NULL, hop, error, call->arg);
     call_free(call);
 }
@@ -177,6 +176,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
         .slow = request->slow,
     };
     list_init(&call->on_connection);
+    header_fields_init(&call->fields);
     queue_entry_init(&call->entry, request->flow);
     buffer_init(&call->response.body,
                 request->max_response_bytes != 0 ? request->max_response_bytes : DEFAULT_RESPONSE_BYTES);
@@ -213,8 +213,7 @@ static void response_begins(struct http_call *call)
         host_took(call->host, uv_now(call->client->loop) - call->sent_ms);
     }
     call->response.status = (int)status;
-    call->n_header_fields = 0;
-    call->header_bytes = 0;
+    header_fields_reset(&call->fields);
 }
 
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg)
@@ -225,9 +224,7 @@ size_t http_call_on_header(char *line, size_t size, size_t count, void *arg)
         response_begins(call);
         return len;
     }
-    call->n_header_fields++;
-    call->header_bytes += len;
-    if (call->n_header_fields <= HEADER_FIELDS_MAX && call->header_bytes <= HEADER_BYTES_MAX)
+    if (header_fields_add(&call->fields, line, len) == 0)
         return len;
     call->stop = CALL_STOP_HEADERS;
     return 0;
@@ -442,12 +439,5 @@ void http_client_destroy(struct http_client *client)
 
 const char *http_response_header(const struct http_response *response, const char *name)
 {
-    struct curl_header *field = NULL;
-    if (response->transfer == NULL ||
-        curl_easy_header(response->transfer, name, 0, CURLH_HEADER, -1, &field) != CURLHE_OK)
-        return NULL;
-    if (field->amount > 1)
-        (void)curl_easy_header(response->transfer, name, field->amount - 1, CURLH_HEADER, -1, &field);
-    /* Of the line of a field without a value libcurl leaves "\r" (seen with 7.88). */
-    return field->value[strspn(field->value, "\r\n")] == '\0' ? "" : field->value;
+    return response->fields != NULL ? header_fields_get(response->fields, name) : NULL;
 }

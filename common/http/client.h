@@ -41,6 +41,7 @@
 
 struct http_client;
 struct http_call;
+struct header_fields;
 
 enum http_proxy_policy {
     HTTP_PROXY_NONE,        /* never (IMDS, NMI, in-cluster API server) */
@@ -104,16 +105,16 @@ struct http_request {
 };
 
 struct http_response {
-    int status;          /* HTTP status, 100..599 */
-    struct buffer body;  /* wiped after the callback; the callee may move it out with buffer assignment and
+    int status;         /* HTTP status, 100..599 */
+    struct buffer body; /* wiped after the callback; the callee may move it out with buffer assignment and
                            buffer_init() */
-    void *transfer;      /* for http_response_header(); NULL: a response without header fields */
-    bool new_connection; /* a connection had to be made for this call */
+    const struct header_fields *fields; /* for http_response_header(); NULL: there are none */
+    bool new_connection;                /* a connection had to be made for this call */
     uint64_t duration_ns;
 };
 
 /* The value of the last response header field of this name (compared without case), or NULL. It may contain
- * control characters, also the line breaks of a folded field. Valid during the callback. */
+ * control characters. Valid during the callback. */
 const char *http_response_header(const struct http_response *response, const char *name);
 
 /* The outcome of a call. Any HTTP status is a response with `error` NULL. Without a response `error` has the

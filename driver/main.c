@@ -56,7 +56,7 @@ static int run(struct program *program, const char *word)
     }
     log_start(program);
     (void)start_pages_give_back();
-    (void)uv_run(&program->loop, UV_RUN_DEFAULT);
+    program_run(program);
     program_finish(program);
     log_destroy(program->log);
     return 0;

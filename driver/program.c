@@ -534,6 +534,17 @@ static void on_stop(void *arg)
     grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
 }
 
+/* With several operations at a time the workers and the loop do better side by side. */
+static bool has_one_operation_at_most(const void *locks)
+{
+    return volume_locks_count(locks) <= 1;
+}
+
+void program_run(struct program *program)
+{
+    worker_pool_run(&program->loop, has_one_operation_at_most, program->locks);
+}
+
 void program_finish(struct program *program)
 {
     worker_pool_stop(&program->loop);

@@ -78,6 +78,9 @@ struct program {
  * half-built is taken down. */
 int program_start(struct program *program, struct error **err);
 
+/* Runs the loop until the program has stopped. */
+void program_run(struct program *program);
+
 /* After the loop has ended: frees the objects that outlive it, and closes it. */
 void program_finish(struct program *program);
 

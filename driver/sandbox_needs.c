@@ -29,6 +29,9 @@ static const struct seccomp_call calls[] = {
     CALL(mount),
     CALL(umount2),
     CALL(openat2),
+    /* how long the loop stands still (driver/base/worker.h) */
+    CALL(timerfd_create),
+    CALL(timerfd_settime),
     /* removing a volume in a mount namespace of the thread's own */
     {.number = SYS_unshare, .rule = SECCOMP_ALLOW_EXACT, .argument = 0, .value = CLONE_NEWNS},
     /* the files of a volume and what is stored with it */

@@ -105,6 +105,11 @@ void volume_locks_interrupt(struct volume_locks *locks, const char *path)
         holder->interrupted(holder);
 }
 
+size_t volume_locks_count(const struct volume_locks *locks)
+{
+    return locks->count;
+}
+
 void volume_locks_on_idle(struct volume_locks *locks, void (*idle)(void *arg), void *arg)
 {
     if (locks->count == 0) {

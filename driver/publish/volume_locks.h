@@ -52,6 +52,9 @@ void volume_lock_release(struct volume_lock *lock);
 /* Calls `interrupted` of the holder of `path` and of all locks in line. */
 void volume_locks_interrupt(struct volume_locks *locks, const char *path);
 
+/* How many locks are held or waited for. */
+size_t volume_locks_count(const struct volume_locks *locks);
+
 /* Calls `idle` once, as soon as no lock is held or waited for; inside this call when that is so already. */
 void volume_locks_on_idle(struct volume_locks *locks, void (*idle)(void *arg), void *arg);
 

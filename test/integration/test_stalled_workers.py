@@ -1,6 +1,7 @@
-"""The driver while the kernel holds its only worker thread: callers that hang up, and health checks.
+"""The driver while the kernel holds the thread of its loop, and then its only worker: callers that hang up, other calls, and health checks.
 
-strace stalls the worker before one system call, so that the time at which a caller hangs up is not left to chance.
+strace stalls a thread before one system call, so that the time at which a caller hangs up is not left to chance. Work that comes alone is done by
+the loop's thread (driver/base/worker.h): the first call that stalls takes the loop from it, and the next one the worker.
 """
 
 import grpc
@@ -87,16 +88,37 @@ def test_stats_that_are_cancelled_while_the_worker_runs_harm_nothing(mounted):
     assert mounts.contents(target) == {"file": b"content"}
 
 
-def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted, health_port):
+def test_other_volumes_are_mounted_while_the_kernel_holds_a_thread(mounted, node):
     driver, target = mounted
-    assert get(health_port, "/healthz") == (200, "ok\n")
+    others = [node.target(volume=name) for name in ("first", "second", "third")]
     with StalledAt(driver, "umount2") as stall:
         call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
         stall.wait_stalled()
+        for other in others:
+            driver.publish(rpc.publish_request(other))
+            assert mounts.contents(other) == {"file": b"content"}
+        assert not call.done()
+    call.result(20)
+    mounts.assert_no_trace(target)
+    for other in others:
+        driver.unpublish(rpc.unpublish_request(other))
+
+
+def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted, node, health_port):
+    driver, target = mounted
+    other = node.target(volume="other")
+    driver.publish(rpc.publish_request(other))
+    assert get(health_port, "/healthz") == (200, "ok\n")
+    with StalledAt(driver, "umount2") as stall:
+        calls = [driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))]
+        stall.wait_stalled()
+        assert get(health_port, "/healthz") == (200, "ok\n")
+        calls.append(driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(other)))
         assert get(health_port, "/healthz") == (503, f"not healthy: {NO_WORKER}")
         code, message = rpc.failure(driver.client.call, PROBE)
         assert code == CODES.FAILED_PRECONDITION and message == f"not healthy: {NO_WORKER}"
         hang_up(driver, driver.client.future(PROBE, csi_pb2.ProbeRequest()))
-    call.result(20)
+    for call in calls:
+        call.result(20)
     assert get(health_port, "/healthz") == (200, "ok\n")
     assert driver.client.call(PROBE).ready.value is True

@@ -10,7 +10,7 @@
 
 static void a_passed_deadline_fails_the_call_and_notifies_the_handler(void **state)
 {
-    static const char *const timeout[] = {"grpc-timeout", "20m", NULL};
+    static const char *const timeout[] = {"grpc-timeout", "200m", NULL};
     struct fixture *f = *state;
     struct wire *wire;
 

@@ -65,6 +65,7 @@ def build_bench():
     """With the compiler of the programs, so that nothing else is built again."""
     compiler = (BUILD / ".flags").read_text().split()[0]
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment["CCACHE_DISABLE"] = "1"  # a cache of the user's is read-only here
     subprocess.run(["make", "-s", f"VARIANT={BUILD.name}", f"CC={compiler}", "bench-program"], cwd=ROOT, env=environment, check=True, timeout=300)
 
 

@@ -88,6 +88,7 @@ def test_a_class_directory_that_is_missing_is_a_warning_at_the_start(start_drive
     node.add_class()
     driver.publish(rpc.publish_request(node.target()))
     assert driver.log.count(warning) == 1
+    driver.stop()
     assert warning not in start_driver(name="next").log
 
 

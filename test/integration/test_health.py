@@ -61,7 +61,7 @@ def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volume
     assert get(port, "/healthz") == (200, "ok\n")
     assert metric_sum(driver.metrics(), "kube_api_up") == 1
     assert metric_sum(driver.metrics(), "kube_api_requests_total", method="GET", resource="secretproviderclasses", code="200") >= 2
-    assert metric_sum(driver.metrics(), "kube_api_requests_total", resource="secretproviderclasses", code="none") >= 1
+    assert metric_sum(driver.metrics(), "kube_api_requests_total", code="none") >= 1  # of whatever came first
 
 
 def test_the_driver_is_ready_when_the_kubelet_has_registered_it(node, start_driver):

@@ -72,6 +72,11 @@ void secret_cache_enable(size_t bytes_max)
         cache->bytes_max = bytes_max;
 }
 
+size_t secret_cache_limit(void)
+{
+    return cache != NULL ? cache->bytes_max : 0;
+}
+
 void secret_cache_trim(void)
 {
     for (size_t i = 0; cache != NULL && cache->bytes > 0 && i < SIZES; i++) {

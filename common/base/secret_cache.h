@@ -22,6 +22,8 @@ enum { SECRET_CACHE_BLOCK_MAX = 8 * 1024 };
  * the arena. Without memory it goes on without. Never in sanitized programs, where blocks that were given
  * back have to stay away. */
 void secret_cache_enable(size_t bytes_max);
+/* What the calling thread was enabled with; 0 = it keeps none. */
+size_t secret_cache_limit(void);
 /* Gives all blocks of the calling thread back; it keeps none any more. */
 void secret_cache_disable(void);
 

@@ -1,4 +1,4 @@
-"""Publishes that end at their deadline: each caller is told what the driver waited for, and in time, however many there are."""
+"""Publishes that end at their deadline: each caller learns what the driver waited for, and in time, however many there are."""
 
 import contextlib
 import re

@@ -110,8 +110,8 @@ static void on_outcome(ProtobufCMessage *response, const struct error *error, vo
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
 }
 
-static struct grpc_client_call *ask(struct fixture *f, uint64_t timeout_ms, grpc_client_callback *callback,
-                                    void *arg)
+static struct grpc_client_call *send_request(struct fixture *f, uint64_t timeout_ms,
+                                             grpc_client_callback *callback, void *arg)
 {
     V1alpha1__VersionRequest request;
     struct grpc_client_call *call;

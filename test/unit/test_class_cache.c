@@ -112,7 +112,7 @@ static void on_class(struct secret_provider_class *class, const struct error *er
     }
 }
 
-static struct class_cache_call *ask(struct fixture *fixture, const char *name)
+static struct class_cache_call *start_lookup(struct fixture *fixture, const char *name)
 {
     struct class_cache_call *call = class_cache_start(fixture->cache, "shop", name, on_class, fixture, NULL);
 
@@ -177,7 +177,7 @@ static void two_hundred_calls_at_once_share_one_request(void **state)
 
     assert_null(known(fixture, "web"));
     for (unsigned i = 0; i < 200; i++)
-        (void)ask(fixture, "web");
+        (void)start_lookup(fixture, "web");
     assert_int_equal(fixture->requests, 1);
     assert_int_equal(fixture->responses, 0);
     complete_lookup(fixture, "5", "monday");
@@ -190,14 +190,14 @@ static void a_class_is_cached_for_a_while_and_the_next_request_names_its_version
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     assert_string_equal(fixture->not_older, "");
     complete_lookup(fixture, "5", "monday");
     let_pass(fixture, CLASS_CACHE_AGE_MS - 1);
     assert_string_equal(known(fixture, "web"), "monday");
     let_pass(fixture, 1);
     assert_null(known(fixture, "web"));
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     assert_string_equal(fixture->not_older, "5");
     complete_lookup(fixture, "6", "tuesday");
     assert_string_equal(known(fixture, "web"), "tuesday");
@@ -208,9 +208,9 @@ static void classes_do_not_get_in_each_others_way(void **state)
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "1", "w");
-    (void)ask(fixture, "shop");
+    (void)start_lookup(fixture, "shop");
     complete_lookup(fixture, "2", "s");
     assert_string_equal(known(fixture, "web"), "w");
     assert_string_equal(known(fixture, "shop"), "s");
@@ -223,11 +223,11 @@ static void a_failure_is_shared_for_a_short_while(void **state)
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "5", "monday");
     let_pass(fixture, CLASS_CACHE_AGE_MS);
-    (void)ask(fixture, "web");
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
+    (void)start_lookup(fixture, "web");
     fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(fixture->failures, 2);
     assert_string_equal(known(fixture, "web"), "failed");
@@ -235,7 +235,7 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     assert_string_equal(known(fixture, "web"), "failed");
     let_pass(fixture, 1);
     assert_null(known(fixture, "web"));
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     assert_string_equal(fixture->not_older, "");
     complete_lookup(fixture, "2", "restored");
     assert_string_equal(known(fixture, "web"), "restored");
@@ -246,13 +246,13 @@ static void a_call_gets_a_shared_failure_later_and_without_a_request(void **stat
     struct fixture *fixture = *state;
     struct class_cache_call *cancelled;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(fixture->failures, 1);
     for (unsigned i = 0; i < 200; i++)
-        (void)ask(fixture, "web");
-    cancelled = ask(fixture, "web");
-    (void)ask(fixture, "other");
+        (void)start_lookup(fixture, "web");
+    cancelled = start_lookup(fixture, "web");
+    (void)start_lookup(fixture, "other");
     class_cache_cancel(&cancelled);
     assert_int_equal(fixture->failures, 1);
     (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
@@ -261,7 +261,7 @@ static void a_call_gets_a_shared_failure_later_and_without_a_request(void **stat
     complete_lookup(fixture, "1", "x");
     assert_int_equal(fixture->responses, 202);
     since_boot_ms += CLASS_CACHE_FAILURE_AGE_MS;
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     assert_int_equal(fixture->requests, 3);
     complete_lookup(fixture, "1", "x");
 }
@@ -293,12 +293,12 @@ static void at_the_return_of_the_api_server_its_failures_are_forgotten(void **st
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     fail_lookup(fixture, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(known(fixture, "web"), "failed");
     class_cache_forget_failures(fixture->cache);
     assert_null(known(fixture, "web"));
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "5", "monday");
     class_cache_forget_failures(fixture->cache);
     assert_string_equal(known(fixture, "web"), "monday");
@@ -308,7 +308,7 @@ static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     fail_lookup(fixture, GRPC_STATUS_DEADLINE_EXCEEDED);
     let_pass(fixture, CLASS_CACHE_FAILURE_AGE_MS - 1);
     assert_string_equal(known(fixture, "web"), "failed");
@@ -330,7 +330,7 @@ static void a_class_gets_older_while_the_machine_sleeps(void **state)
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "5", "monday");
     since_boot_ms += CLASS_CACHE_AGE_MS; /* the clock of the loop stands still meanwhile */
     assert_null(known(fixture, "web"));
@@ -340,7 +340,7 @@ static void a_silence_of_long_ago_does_not_count(void **state)
 {
     struct fixture *fixture = *state;
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     fail_lookup(fixture, GRPC_STATUS_UNAVAILABLE);
     let_pass(fixture, CLASS_CACHE_SILENCE_MS);
     assert_null(known(fixture, "web"));
@@ -350,10 +350,10 @@ static void a_silence_of_long_ago_does_not_count(void **state)
 static void a_cancelled_call_is_not_called_back_and_the_others_are(void **state)
 {
     struct fixture *fixture = *state;
-    struct class_cache_call *first = ask(fixture, "web");
-    struct class_cache_call *second = ask(fixture, "web");
+    struct class_cache_call *first = start_lookup(fixture, "web");
+    struct class_cache_call *second = start_lookup(fixture, "web");
 
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     class_cache_cancel(&second);
     class_cache_cancel(&first);
     assert_null(first);
@@ -368,7 +368,7 @@ static void a_lookup_without_calls_may_end_while_the_cache_is_full(void **state)
     struct fixture *fixture = *state;
     static char text[2 * CLASS_CACHE_BYTES_MAX + 1];
     struct secret_provider_class *large = make_class("large", "1", "x", "");
-    struct class_cache_call *call = ask(fixture, "web");
+    struct class_cache_call *call = start_lookup(fixture, "web");
 
     class_cache_cancel(&call);
     (void)memset(text, 'x', sizeof(text) - 1);
@@ -388,7 +388,7 @@ static void cancel_the_other(struct secret_provider_class *class, const struct e
     (void)class;
     (void)error;
     class_cache_cancel(&fixture->other);
-    (void)ask(fixture, "web"); /* joins the next response, not this one */
+    (void)start_lookup(fixture, "web"); /* joins the next response, not this one */
 }
 
 static void a_callback_may_cancel_and_start_a_call(void **state)
@@ -396,7 +396,7 @@ static void a_callback_may_cancel_and_start_a_call(void **state)
     struct fixture *fixture = *state;
 
     assert_non_null(class_cache_start(fixture->cache, "shop", "web", cancel_the_other, fixture, NULL));
-    fixture->other = ask(fixture, "web");
+    fixture->other = start_lookup(fixture, "web");
     complete_lookup(fixture, "1", "x");
     assert_int_equal(fixture->responses, 0);
     assert_int_equal(fixture->requests, 2);
@@ -414,7 +414,7 @@ static void a_request_that_cannot_start_is_an_error_and_nothing_waits(void **sta
     assert_null(class_cache_start(fixture->cache, "shop", "web", on_class, fixture, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_RESOURCE_EXHAUSTED);
     fixture->refuse = false;
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "1", "x");
     assert_int_equal(fixture->responses, 1);
 }
@@ -449,7 +449,7 @@ static void the_last_class_is_there_whatever_its_age_until_it_is_removed(void **
 /* The version of a class that the cache still has; "" when it has none. */
 static const char *version_in_request(struct fixture *fixture, const char *name)
 {
-    (void)ask(fixture, name);
+    (void)start_lookup(fixture, name);
     complete_lookup(fixture, "1", "x");
     return fixture->not_older;
 }
@@ -461,14 +461,14 @@ static void unused_classes_are_evicted(void **state)
 
     for (unsigned i = 0; i < 2000; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
-        (void)ask(fixture, name);
+        (void)start_lookup(fixture, name);
         complete_lookup(fixture, "1", "x");
     }
     assert_null(known(fixture, "c0"));
     assert_string_equal(version_in_request(fixture, "c0"), "");
     assert_string_equal(version_in_request(fixture, name), "1");
     let_pass(fixture, CLASS_CACHE_EXPIRY_MS);
-    (void)ask(fixture, "new");
+    (void)start_lookup(fixture, "new");
     complete_lookup(fixture, "1", "x");
     assert_string_equal(version_in_request(fixture, name), "");
 }
@@ -511,7 +511,7 @@ static void short_intervals_shorten_the_cache_time(void **state)
 
     class_cache_destroy(fixture->cache);
     fixture->cache = class_cache_create(&fixture->loop, &fixture->source, 2, NULL, NULL);
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "1", "x");
     let_pass(fixture, 999);
     assert_string_equal(known(fixture, "web"), "x");
@@ -519,7 +519,7 @@ static void short_intervals_shorten_the_cache_time(void **state)
     assert_null(known(fixture, "web"));
     class_cache_destroy(fixture->cache);
     fixture->cache = class_cache_create(&fixture->loop, &fixture->source, 0, NULL, NULL);
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
     complete_lookup(fixture, "1", "x");
     assert_null(known(fixture, "web"));
 }
@@ -531,8 +531,8 @@ static void a_local_source_is_read_each_time(void **state)
     class_cache_destroy(fixture->cache);
     fixture->source.local = true;
     fixture->cache = class_cache_create(&fixture->loop, &fixture->source, INTERVAL_S, NULL, NULL);
-    (void)ask(fixture, "web");
-    (void)ask(fixture, "web");
+    (void)start_lookup(fixture, "web");
+    (void)start_lookup(fixture, "web");
     assert_int_equal(fixture->requests, 1);
     complete_lookup(fixture, "1", "x");
     assert_int_equal(fixture->responses, 2);
@@ -542,7 +542,7 @@ static void a_local_source_is_read_each_time(void **state)
 static void a_request_that_runs_at_the_end_is_cancelled(void **state)
 {
     struct fixture *fixture = *state;
-    struct class_cache_call *call = ask(fixture, "web");
+    struct class_cache_call *call = start_lookup(fixture, "web");
 
     class_cache_cancel(&call);
     class_cache_destroy(fixture->cache);

@@ -14,7 +14,7 @@ static void a_call_follows_the_protocol(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.user_agent = "grpc-c-test/1"});
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
     assert_non_null(strstr(
@@ -28,6 +28,17 @@ static void a_call_follows_the_protocol(void **state)
     wire_read(wire);
     assert_null(strstr(wire->log, "RST_STREAM"));
     wire_close(wire);
+}
+
+/* The whole request of a stream, on the connection that the first one makes. */
+static void receive_request(struct fixture *f, struct wire **wire, unsigned id)
+{
+    char sent[32];
+
+    if (*wire == NULL)
+        *wire = accept_client(f);
+    (void)snprintf(sent, sizeof(sent), "DATA %u len=15 END\n", id);
+    assert_true(wire_wait(*wire, sent));
 }
 
 static void responses_are_checked_strictly(void **state)
@@ -133,13 +144,9 @@ static void responses_are_checked_strictly(void **state)
         struct outcome outcome = {0};
         unsigned id = 2 * i + 1;
         bool trailers = cases[i].trailers[0] != NULL;
-        char sent[32];
 
-        (void)ask(f, 5000, on_outcome, &outcome);
-        if (wire == NULL)
-            wire = accept_client(f);
-        (void)snprintf(sent, sizeof(sent), "DATA %u len=15 END\n", id);
-        assert_true(wire_wait(wire, sent));
+        (void)send_request(f, 5000, on_outcome, &outcome);
+        receive_request(f, &wire, id);
         wire_headers(wire, id, cases[i].data == NULL && !trailers ? WIRE_END_STREAM : 0, cases[i].headers);
         if (cases[i].data != NULL)
             wire_frame(wire, WIRE_DATA, trailers ? 0 : WIRE_END_STREAM, id, cases[i].data, cases[i].data_len);
@@ -178,13 +185,9 @@ static void what_the_peer_says_about_another_try_comes_with_the_failure(void **s
         struct grpc_pushback pushback = {.kind = GRPC_PUSHBACK_AFTER, .pause_ms = 99};
         unsigned id = 2 * i + 1;
         bool trailers = cases[i].trailers[0] != NULL;
-        char sent[32];
 
-        grpc_client_call_pushback(ask(f, 5000, on_outcome, &outcome), &pushback);
-        if (wire == NULL)
-            wire = accept_client(f);
-        (void)snprintf(sent, sizeof(sent), "DATA %u len=15 END\n", id);
-        assert_true(wire_wait(wire, sent));
+        grpc_client_call_pushback(send_request(f, 5000, on_outcome, &outcome), &pushback);
+        receive_request(f, &wire, id);
         wire_headers(wire, id, trailers ? 0 : WIRE_END_STREAM, cases[i].headers);
         if (trailers)
             wire_headers(wire, id, WIRE_END_STREAM, cases[i].trailers);
@@ -213,13 +216,9 @@ static void resets_are_mapped_to_codes(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct outcome outcome = {0};
         uint8_t code[4] = {0, 0, 0, cases[i].http2};
-        char sent[32];
 
-        (void)ask(f, 5000, on_outcome, &outcome);
-        if (wire == NULL)
-            wire = accept_client(f);
-        (void)snprintf(sent, sizeof(sent), "DATA %u len=15 END\n", 2 * i + 1);
-        assert_true(wire_wait(wire, sent));
+        (void)send_request(f, 5000, on_outcome, &outcome);
+        receive_request(f, &wire, 2 * i + 1);
         wire_frame(wire, WIRE_RST, 0, 2 * i + 1, code, 4);
         wait_for(f, &outcome, 1);
         assert_int_equal(outcome.code, cases[i].code);
@@ -236,7 +235,7 @@ static void informational_responses_are_skipped(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "END\n"));
     wire_headers(wire, 1, 0, early);
@@ -253,7 +252,7 @@ static void a_missing_and_a_refusing_socket_fail_quickly_and_are_named(void **st
     char expected[128];
 
     open_channel(f, (struct grpc_channel_config){0});
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     assert_int_equal(outcome.n, 0); /* never inside start */
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
@@ -262,7 +261,7 @@ static void a_missing_and_a_refusing_socket_fail_quickly_and_are_named(void **st
     listen_here(f);
     (void)close(f->listen_fd);
     f->listen_fd = -1;
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     wait_for(f, &outcome, 2);
     (void)snprintf(expected, sizeof(expected), "socket %s: connection refused", f->path);
     assert_string_equal(outcome.text, expected);
@@ -276,7 +275,7 @@ static void a_call_waits_for_a_provider_that_restarts(void **state)
     uint64_t begin = uv_hrtime();
 
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 60000});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     while (uv_hrtime() - begin < 50000000)
         (void)uv_run(&f->loop, UV_RUN_ONCE); /* some attempts fail */
     listen_here(f);
@@ -294,12 +293,12 @@ static void the_wait_for_a_restart_is_bounded(void **state)
     struct outcome outcome = {0}, deadline = {0};
 
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 60});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
     grpc_channel_destroy(f->channel);
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 60000});
-    (void)ask(f, 60, on_outcome, &deadline);
+    (void)send_request(f, 60, on_outcome, &deadline);
     wait_for(f, &deadline, 1);
     assert_int_equal(deadline.code, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_non_null(strstr(deadline.text, "no such file or directory"));
@@ -313,7 +312,7 @@ static void a_refused_stream_is_sent_again_and_another_one_never(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 60000});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
     wire_frame(wire, WIRE_RST, 0, 1, "\0\0\0\7", 4);
@@ -322,7 +321,7 @@ static void a_refused_stream_is_sent_again_and_another_one_never(void **state)
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
     /* Lost after it was sent: may have been processed, so it must not be repeated. */
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     assert_true(wire_wait(wire, "DATA 5 len=15 END\n"));
     wire_close(wire);
     wait_for(f, &outcome, 2);
@@ -338,8 +337,8 @@ static void after_goaway_unseen_calls_move_to_a_new_connection_and_seen_ones_fin
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 60000});
-    (void)ask(f, 60000, on_outcome, &first);
-    (void)ask(f, 60000, on_outcome, &second);
+    (void)send_request(f, 60000, on_outcome, &first);
+    (void)send_request(f, 60000, on_outcome, &second);
     old = accept_client(f);
     assert_true(wire_wait(old, "DATA 3 len=15 END\n"));
     wire_frame(old, WIRE_GOAWAY, 0, 0, "\0\0\0\1\0\0\0\0", 8);
@@ -366,7 +365,7 @@ static void a_peer_that_only_ever_says_goodbye_is_given_up(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     while ((fd = accept(f->listen_fd, NULL, NULL)) == -1)
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
     wire = wire_from_fd(&f->loop, fd);
@@ -384,7 +383,7 @@ static void a_peer_that_accepts_but_is_silent_is_reported(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.connect_timeout_ms = 30});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
     assert_non_null(strstr(outcome.text, "does not respond in HTTP/2"));
@@ -398,7 +397,7 @@ static void a_passed_deadline_resets_the_stream(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    (void)ask(f, 50, on_outcome, &outcome);
+    (void)send_request(f, 50, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "RST_STREAM 1 code=8\n"));
     wait_for(f, &outcome, 1);
@@ -415,13 +414,13 @@ static void a_cancelled_call_resets_the_stream_and_never_calls_back(void **state
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    call = ask(f, 5000, on_outcome, &outcome);
+    call = send_request(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
     grpc_client_call_cancel(&call);
     assert_null(call);
     assert_true(wire_wait(wire, "RST_STREAM 1 code=8\n"));
-    (void)ask(f, 5000, on_outcome, &other);
+    (void)send_request(f, 5000, on_outcome, &other);
     assert_true(wire_wait(wire, "DATA 3 len=15 END\n"));
     reply(wire, 3);
     wait_for(f, &other, 1);
@@ -437,10 +436,10 @@ static void destroying_with_calls_in_every_state_runs_no_callback(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.retry_unavailable_ms = 1000});
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
-    (void)ask(f, 5000, on_outcome, &outcome);
+    (void)send_request(f, 5000, on_outcome, &outcome);
     grpc_channel_destroy(f->channel);
     f->channel = NULL;
     (void)uv_run(&f->loop, UV_RUN_DEFAULT);
@@ -465,8 +464,8 @@ static void a_channel_may_be_destroyed_in_a_callback(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    (void)ask(f, 5000, on_outcome_destroy, &outcome);
-    (void)ask(f, 5000, on_outcome, &other);
+    (void)send_request(f, 5000, on_outcome_destroy, &outcome);
+    (void)send_request(f, 5000, on_outcome, &other);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 3 len=15 END\n"));
     reply(wire, 1);
@@ -492,7 +491,7 @@ static void a_peer_can_be_refused_by_its_credentials(void **state)
 
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){.peer_check = refuse_peer, .retry_unavailable_ms = 60000});
-    (void)ask(f, 60000, on_outcome, &outcome);
+    (void)send_request(f, 60000, on_outcome, &outcome);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_PERMISSION_DENIED);
     assert_string_equal(outcome.text, "refused 1 1");
@@ -537,7 +536,7 @@ static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
     assert_int_equal(grpc_server_listen_unix(server, f->path, 0600, NULL), 0);
     open_channel(f, (struct grpc_channel_config){0});
     for (int i = 0; i < 1000; i++)
-        (void)ask(f, WIRE_PATIENCE_MS, on_outcome, &outcome);
+        (void)send_request(f, WIRE_PATIENCE_MS, on_outcome, &outcome);
     wait_for(f, &outcome, 1000);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
     assert_string_equal(outcome.text, "v1alpha1");

@@ -59,7 +59,7 @@ static void large_calls_end(struct large_calls *calls)
 static struct grpc_client_call *ask_large(const struct large_calls *calls, struct byte_reservation *bytes,
                                           uint64_t timeout_ms, struct outcome *outcome)
 {
-    struct grpc_client_call *call = ask(calls->fixture, timeout_ms, on_outcome, outcome);
+    struct grpc_client_call *call = send_request(calls->fixture, timeout_ms, on_outcome, outcome);
 
     byte_reservation_init(bytes);
     grpc_client_call_reserve(call, calls->budget, bytes);
@@ -112,7 +112,7 @@ static void small_responses_pass_a_large_one_that_waits(void **state)
     wait_for(f, &outcomes[0], 1);
     wait_for_waiting(&calls, 1);
     for (int i = 0; i < 20; i++) /* on the same connection, without a reservation */
-        (void)ask(f, WIRE_PATIENCE_MS, on_outcome, &small);
+        (void)send_request(f, WIRE_PATIENCE_MS, on_outcome, &small);
     wait_for(f, &small, 20);
     assert_int_equal(small.code, GRPC_STATUS_OK);
     assert_int_equal(outcomes[1].n, 0);
@@ -179,7 +179,7 @@ static void a_small_response_waits_too(void **state)
     assert_true(byte_reservation_request(&other, budget, 100, NULL, NULL));
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    grpc_client_call_reserve(ask(f, WIRE_PATIENCE_MS, on_outcome, &outcome), budget, &bytes);
+    grpc_client_call_reserve(send_request(f, WIRE_PATIENCE_MS, on_outcome, &outcome), budget, &bytes);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "END\n"));
     reply(wire, 1);

@@ -114,7 +114,7 @@ static void on_addresses(const char *addresses, const char *reason, void *arg)
                    addresses != NULL ? addresses : reason);
 }
 
-static struct resolver_wait *ask(struct fixture *fixture)
+static struct resolver_wait *start_lookup(struct fixture *fixture)
 {
     fixture->called = 0;
     struct resolver_wait *wait = resolver_start(fixture->resolver, HOST, on_addresses, fixture, NULL);
@@ -125,7 +125,7 @@ static struct resolver_wait *ask(struct fixture *fixture)
 
 static void look_up(struct fixture *fixture, struct dns_result given)
 {
-    (void)ask(fixture);
+    (void)start_lookup(fixture);
     complete(given);
     assert_int_equal(fixture->called, 1);
 }
@@ -176,9 +176,9 @@ static void addresses_are_fresh_for_a_bounded_ttl_and_renewed_after_it(void **st
 static void callers_share_one_lookup(void **state)
 {
     struct fixture *fixture = *state;
-    struct resolver_wait *gone = ask(fixture);
-    (void)ask(fixture);
-    (void)ask(fixture);
+    struct resolver_wait *gone = start_lookup(fixture);
+    (void)start_lookup(fixture);
+    (void)start_lookup(fixture);
     resolver_cancel(&gone);
     complete(FOUND("192.0.2.1", 60));
     assert_int_equal(fixture->called, 2);
@@ -211,7 +211,7 @@ static void patience_with_a_silent_name_server_is_short(void **state)
     struct fixture *fixture = *state;
     look_up(fixture, FOUND("192.0.2.1", 60));
     now_ms += 3600 * 1000;
-    (void)ask(fixture);
+    (void)start_lookup(fixture);
     turn_until_called(fixture);
     assert_string_equal(fixture->got, "192.0.2.1");
     assert_non_null(in_flight); /* it goes on */
@@ -229,7 +229,7 @@ static void an_unknown_name_is_remembered_for_a_moment(void **state)
     look_up(fixture, UNKNOWN); /* a response: the old addresses are gone */
     assert_string_equal(fixture->got, "!unknown");
     assert_cached(fixture, NULL);
-    (void)ask(fixture);
+    (void)start_lookup(fixture);
     assert_null(in_flight);
     turn_until_called(fixture);
     assert_string_equal(fixture->got, "!unknown");
@@ -268,7 +268,7 @@ static void a_failed_connection_causes_a_lookup_of_addresses_that_are_not_new(vo
 static void the_end_cancels_lookups(void **state)
 {
     struct fixture *fixture = *state;
-    struct resolver_wait *wait = ask(fixture);
+    struct resolver_wait *wait = start_lookup(fixture);
     resolver_cancel(&wait);
     assert_non_null(in_flight);
 }

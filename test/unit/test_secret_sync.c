@@ -180,14 +180,9 @@ static void no_event_of_a_volume_searches_the_others(void **state)
     assert_int_equal(fixture->lookups, 0);
 }
 
-/* The driver has started again and finds volumes whose checks come within a few milliseconds: each expiry
- * visits its own volume, and its retry at no other. */
-static void no_check_of_a_volume_searches_the_others(void **state)
+/* A new sync without volumes, which checks each of them all the time. */
+static void check_often(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
-    char path[64];
-    uint64_t before;
-
     secret_sync_destroy(fixture->sync);
     fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
                                                                     .client = fixture->base.kube,
@@ -196,6 +191,17 @@ static void no_check_of_a_volume_searches_the_others(void **state)
                                                                     .check_interval_ms = 10},
                                        NULL);
     fixture->observer = secret_sync_observer(fixture->sync);
+}
+
+/* The driver has started again and finds volumes whose checks come within a few milliseconds: each expiry
+ * visits its own volume, and its retry at no other. */
+static void no_check_of_a_volume_searches_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[64];
+    uint64_t before;
+
+    check_often(fixture);
     before = secret_sync_visits(fixture->sync);
     for (size_t i = 0; i < MANY; i++) {
         struct volume_event event;
@@ -263,14 +269,7 @@ static void runs_that_cannot_start_take_no_stack_from_each_other(void **state)
     char path[64], class_name[32];
     uint64_t queued_at;
 
-    secret_sync_destroy(fixture->sync);
-    fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
-                                                                    .client = fixture->base.kube,
-                                                                    .classes = &fixture->classes,
-                                                                    .class_cache = fixture->class_cache,
-                                                                    .check_interval_ms = 10},
-                                       NULL);
-    fixture->observer = secret_sync_observer(fixture->sync);
+    check_often(fixture);
     fixture->silent = true;
     for (size_t i = 0; i < MANY; i++) {
         struct volume_event event;

@@ -72,6 +72,10 @@ struct ctl_options {
 #define UNUSABLE_INPUT "UnusableInput"
 #define SHOWN_ALREADY  "ShownAlready"
 
+/* Sets an INVALID_ARGUMENT of the type UNUSABLE_INPUT: error_set() with the rest of its arguments. Is -1. */
+#define error_unusable_input(err, ...)                                                                       \
+    ((void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, __VA_ARGS__), error_set_type(err, UNUSABLE_INPUT))
+
 /* One command. `run` returns 0, or -1 with err set. If the error has the type CALL_FAILED (call.h), the exit
  * status contains its code; if it has SOMETHING_WRONG, the status is EXIT_FOUND. */
 struct ctl_command {

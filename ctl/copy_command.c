@@ -47,15 +47,11 @@ static int run_copy(const struct ctl_options *options, struct error **err)
 {
     char temporary[PATH_MAX];
 
-    if (*options->copy_to == '\0') {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--to names no file");
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (*options->copy_to == '\0')
+        return error_unusable_input(err, "--to names no file");
     int len = snprintf(temporary, sizeof(temporary), "%s.%d", options->copy_to, (int)getpid());
-    if (len < 0 || (size_t)len >= sizeof(temporary)) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--to is too long");
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (len < 0 || (size_t)len >= sizeof(temporary))
+        return error_unusable_input(err, "--to is too long");
     return copy_program(options->copy_to, temporary, err);
 }
 

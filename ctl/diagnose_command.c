@@ -478,11 +478,8 @@ static int run_diagnose(const struct ctl_options *given, struct error **err)
     filled.pod = *given->operand != '\0' ? given->operand : "secrets-store-ctl"; /* without the API */
     filled.service_account = "default";
     filled.volume_id = filled.target = ""; /* computed as the kubelet does */
-    if (*options->operand == '\0' && *options->pod_uid == '\0') {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                        "POD is required, or --pod-uid without the Kubernetes API");
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (*options->operand == '\0' && *options->pod_uid == '\0')
+        return error_unusable_input(err, "POD is required, or --pod-uid without the Kubernetes API");
     if (*options->operand != '\0')
         open_api(&diagnosis);
     if (diagnosis.api != NULL)

@@ -17,12 +17,11 @@ static int run_exec(const struct ctl_options *options, struct error **err)
     const struct variable_names names = {.prefix = options->prefix, .convert = options->convert_names};
     cleanup_variables struct variables variables = {0};
 
-    if (options->program[0] == NULL || options->env_from.n == 0) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s",
-                        options->program[0] == NULL ? "no program: write -- PROGRAM after the flags"
-                                                    : "--env-from names no directory");
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (options->program[0] == NULL || options->env_from.n == 0)
+        return error_unusable_input(err, "%s",
+                                    options->program[0] == NULL
+                                        ? "no program: write -- PROGRAM after the flags"
+                                        : "--env-from names no directory");
     for (size_t i = 0; i < options->env_from.n; i++)
         if (variables_read(&variables, options->env_from.words[i], &names, err) < 0)
             return -1;

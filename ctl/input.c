@@ -24,10 +24,8 @@ static int split_word(const char *word, const char *flag, char **ret_key, const 
 {
     const char *equals = strchr(word, '=');
 
-    if (equals == NULL || equals == word) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--%s needs key=value, not '%s'", flag, word);
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (equals == NULL || equals == word)
+        return error_unusable_input(err, "--%s needs key=value, not '%s'", flag, word);
     *ret_key = strndup(word, (size_t)(equals - word));
     if (*ret_key == NULL)
         return error_no_memory(err, NULL);

@@ -18,11 +18,8 @@ static int convert_permission(const char *octal, char *decimal, size_t size, str
 
     errno = 0;
     unsigned long mode = strtoul(octal, &end, 8);
-    if (*octal == '\0' || *octal == '-' || *end != '\0' || errno != 0 || mode > 0777) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                        "--permission '%s' is not an octal mode up to 0777", octal);
-        return error_set_type(err, UNUSABLE_INPUT);
-    }
+    if (*octal == '\0' || *octal == '-' || *end != '\0' || errno != 0 || mode > 0777)
+        return error_unusable_input(err, "--permission '%s' is not an octal mode up to 0777", octal);
     (void)snprintf(decimal, size, "%lu", mode);
     return 0;
 }

@@ -15,10 +15,11 @@
 enum certificate_order { CERTIFICATE_ORDER_CHAIN, CERTIFICATE_ORDER_AS_STORED };
 
 /* Appends the PEM form of a PFX given as standard base64 text: every key as PKCS#8 "PRIVATE KEY", EC keys in
- * their usual form (pkcs8_usual_ec()), then every "CERTIFICATE", without attributes. With CERTIFICATE_ORDER_CHAIN they are ordered by
- * certificate_chain_order_pfx(), whose outcome is *ret_chain (ORDERED with CERTIFICATE_ORDER_AS_STORED).
- * FAILED_PRECONDITION with the texts of base64_decode() and pkcs12_read(). *ret_cost is what the file's key
- * derivations have cost (pkcs12_cost.h), also after a failure. `run`: of pkcs12_read_with_password(). */
+ * their usual form (pkcs8_usual_ec()), then every "CERTIFICATE", without attributes. With
+ * CERTIFICATE_ORDER_CHAIN they are ordered by certificate_chain_order_pfx(), whose outcome is *ret_chain
+ * (ORDERED with CERTIFICATE_ORDER_AS_STORED). FAILED_PRECONDITION with the texts of base64_decode() and
+ * pkcs12_read(). *ret_cost is what the file's key derivations have cost (pkcs12_cost.h), also after a
+ * failure. `run`: of pkcs12_read_with_password(). */
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order,
                              struct pkcs12_run *run, struct buffer *out, enum certificate_chain *ret_chain,
                              uint64_t *ret_cost, struct error **err);

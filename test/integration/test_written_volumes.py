@@ -20,19 +20,14 @@ from harness.rpc import CODES
 from harness.scripted_provider import HeldMount, check_rotation, mount_response
 from harness.secret_sync import ROTATE, secret_object
 from harness.syscall_faults import FILE_CALLS, KILLS_MAX, ONE_WORKER, KilledAt
-from harness.writing_provider import Writer, is_tmpfs
+from harness.writing_provider import Writer
 
 ROTATION = ("--enable-secret-rotation=true", "--rotation-poll-interval=0s")
 
 
-@pytest.fixture(autouse=True)
-def disk(node):
-    is_tmpfs.node = os.stat(node.kubelet).st_dev
-
-
 @pytest.fixture
 def writer(scripted, node):
-    writer = Writer(plain="one")
+    writer = Writer(node, plain="one")
     writer.provider = scripted(writer)
     node.add_class()
     return writer
@@ -216,7 +211,7 @@ def test_a_first_mount_that_ends_early_leaves_nothing(node, driver, scripted, wr
         scripted(lambda request, context: (writer(request, context), held(request, context))[1])
         call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
         held.wait_arrived()
-        assert is_tmpfs(os.open(target, os.O_RDONLY))
+        assert os.stat(target).st_dev != writer.disk
         call.cancel()
         wait_until(lambda: not os.path.lexists(target), what="the roll-back")
         held.release()
@@ -275,7 +270,7 @@ def test_the_volume_of_a_provider_that_returned_files_is_invisible_until_it_is_w
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_provider_that_is_replaced_during_the_call_by_one_that_writes(node, driver, scripted, existing):
     """The first is known to return files. It ends with the call in flight; the next one writes, and finds a tmpfs."""
-    calls, writer = [], Writer(plain="two")
+    calls, writer = [], Writer(node, plain="two")
 
     def mount(request, context):
         calls.append(1)
@@ -388,7 +383,7 @@ def test_a_living_volume_follows_a_provider_that_returns_files_now(node, start_d
     """The AWS provider with its other setting, after an upgrade: in a volume of the Go driver, and in one of this driver."""
     driver = start_driver(*ROTATION)
     node.add_class()
-    writer = Writer(plain="one", gone="one")
+    writer = Writer(node, plain="one", gone="one")
     first = scripted(writer)
     ours, theirs = node.target(volume="ours"), node.target(volume="theirs")
     driver.publish(rpc.publish_request(ours, volume="ours"))
@@ -411,7 +406,7 @@ def test_a_living_volume_keeps_its_returned_files_when_the_provider_writes_now(n
     driver.publish(rpc.publish_request(target))
     inside = container(target)
     first.stop()
-    writer = Writer(plain="two")
+    writer = Writer(node, plain="two")
     provider = scripted(writer)
     check_rotation(driver, provider, rpc.publish_request(target))
     assert mounts.contents(target) == mounts.contents(inside) == {"plain": b"one"}
@@ -430,7 +425,7 @@ def test_a_living_volume_keeps_its_returned_files_when_the_provider_writes_now(n
 
 def test_events_and_status_of_a_volume_whose_provider_writes(node, start_in_cluster, cluster, scripted):
     driver = start_in_cluster(*ROTATION)
-    writer = Writer(plain="one")
+    writer = Writer(node, plain="one")
     provider, request = scripted(writer), rpc.publish_request(node.target())
     driver.publish(request)
     check_rotation(driver, provider, request)
@@ -521,7 +516,7 @@ def test_killed_at_every_step_of_an_unpublish_while_the_provider_goes_on(node, s
     """It writes as soon as the driver is dead: into the tmpfs that is still there, or nowhere."""
     node.add_class()
     target = node.target()
-    writer, held = Writer(plain="secret"), [None]
+    writer, held = Writer(node, plain="secret"), [None]
 
     def mount(request, context):
         arrived.release()

@@ -9,9 +9,10 @@ from harness.scripted_provider import mount_response
 
 
 class Writer:
-    """A mount function: a temporary file below target_path, renamed; versions only. `disk`: every place where it has written to a disk."""
+    """A mount function: a temporary file below target_path, renamed; versions only. `on_disk`: what it has written to the node's disk."""
 
-    def __init__(self, **files):
+    def __init__(self, node, **files):
+        self.disk = os.stat(node.kubelet).st_dev
         self.files = {name: value.encode() for name, value in files.items()}
         self.versions = None
         self.on_disk = []
@@ -29,14 +30,9 @@ class Writer:
 
     def _write(self, directory, name, value):
         handle, temporary = tempfile.mkstemp(dir=directory, prefix=name)
-        if os.fstatvfs(handle).f_blocks and not is_tmpfs(handle):
+        if os.fstat(handle).st_dev == self.disk:
             self.on_disk.append(temporary)
         os.fchmod(handle, 0o644)
         os.write(handle, value)
         os.close(handle)
         os.rename(temporary, os.path.join(directory, name))
-
-
-def is_tmpfs(handle):
-    """By the device: a volume's is none of the node's directories'."""
-    return os.fstat(handle).st_dev != is_tmpfs.node

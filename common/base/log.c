@@ -65,9 +65,11 @@ static void put_str(struct line *line, const char *text)
 static void put_number(struct line *line, int64_t number, unsigned width, char fill)
 {
     char text[DECIMAL_MAX];
+    size_t len = decimal_write(text, number < 0 ? -(uint64_t)number : (uint64_t)number, width, fill);
+
     if (number < 0)
         put_str(line, "-");
-    put(line, text, decimal_write(text, number < 0 ? -(uint64_t)number : (uint64_t)number, width, fill));
+    put(line, text, len);
 }
 
 /* Shows the character at `text` in `ret_shown`, with its escape inside quotes. Returns how many bytes of

@@ -61,11 +61,15 @@ static void expire(struct cached_responses *responses, struct cached_response *p
     responses->on_expired(place);
 }
 
-/* Something must be cached. */
-static void expire_oldest(struct cached_responses *responses)
+/* False: nothing is cached. */
+static bool expire_oldest(struct cached_responses *responses)
 {
-    struct cached_response *oldest = first_of(&responses->unheld);
-    expire(responses, oldest != NULL ? oldest : first_of(&responses->held));
+    struct cached_response *unheld = first_of(&responses->unheld);
+    struct cached_response *oldest = unheld != NULL ? unheld : first_of(&responses->held);
+
+    if (oldest != NULL)
+        expire(responses, oldest);
+    return oldest != NULL;
 }
 
 /* When the next response goes; UINT64_MAX: none is there. */
@@ -99,8 +103,8 @@ static bool arm_sweep(struct cached_responses *responses)
 
 static void expire_all(struct cached_responses *responses)
 {
-    while (responses->n > 0)
-        expire_oldest(responses);
+    while (expire_oldest(responses))
+        ;
 }
 
 static void sweep_list(struct cached_responses *responses, const struct list *list, uint64_t now_ms)
@@ -130,9 +134,9 @@ void cached_responses_put(struct cached_responses *responses, struct cached_resp
     cached_responses_drop(responses, place);
     if (responses->ttl_ms == 0 || size > CACHED_RESPONSES_MAX_BYTES)
         return;
-    while (responses->n > 0 &&
-           (responses->n >= CACHED_RESPONSES_MAX || responses->bytes + size > CACHED_RESPONSES_MAX_BYTES))
-        expire_oldest(responses);
+    while ((responses->n >= CACHED_RESPONSES_MAX || responses->bytes + size > CACHED_RESPONSES_MAX_BYTES) &&
+           expire_oldest(responses))
+        ;
     place->response = vault_response_ref(response);
     place->expires_ms = response->read_ms + responses->ttl_ms;
     insert(responses, place);

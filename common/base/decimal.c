@@ -16,7 +16,7 @@ size_t decimal_write(char *at, uint64_t number, unsigned width, char fill)
         digits[--first] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    for (size_t start = DECIMAL_MAX - width; first > start;)
+    while (first > 0 && DECIMAL_MAX - first < width)
         digits[--first] = fill;
     memcpy(at, digits + first, DECIMAL_MAX - first);
     return DECIMAL_MAX - first;

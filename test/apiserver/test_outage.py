@@ -30,10 +30,11 @@ def retried(driver, request, attempts=8):
     raise AssertionError(f"{attempts} tries: {last.details()}")
 
 
-def test_a_restart_between_two_publishes_is_not_noticed(cluster_driver, server, ready_pod, make_pod, scripted):
-    """The kept connection is dead, which the driver finds out by using it."""
+def test_a_restart_between_two_publishes_is_not_noticed(admin, namespace, cluster_driver, server, ready_pod, make_pod, scripted):
+    """The kept connection is dead, which the driver finds out by using it: not before, its last write for the first pod is done."""
     scripted()
     cluster_driver.publish(ready_pod.publish_request())
+    wait_until(lambda: admin.find("secretproviderclasspodstatuses", namespace, f"web-{namespace}-azure-kvname"), what="the status object")
     server.stop()
     server.start()
     pod = make_pod("web-2")

@@ -199,7 +199,7 @@ def test_identity_and_node_name_driver_and_node(serving):
     info = driver.client.call("/csi.v1.Identity/GetPluginInfo")
     assert info.name == "secrets-store.csi.k8s.io"
     assert info.vendor_version
-    assert driver.client.call("/csi.v1.Identity/Probe").ready.value is True
+    assert driver.client.call(rpc.PROBE).ready.value is True
     assert driver.client.call("/csi.v1.Node/NodeGetInfo").node_id == "node-1"
     types = [c.rpc.type for c in driver.client.call("/csi.v1.Node/NodeGetCapabilities").capabilities]
     assert csi_pb2.NodeServiceCapability.RPC.STAGE_UNSTAGE_VOLUME not in types

@@ -38,7 +38,7 @@ def server(request):
     """(process, socket, a cheap method)"""
     process = request.getfixturevalue(request.param)
     if request.param == "driver":
-        return process, process.node.csi_socket, "/csi.v1.Identity/Probe"
+        return process, process.node.csi_socket, rpc.PROBE
     return process, process.socket, "/v1alpha1.CSIDriverProvider/Version"
 
 

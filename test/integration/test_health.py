@@ -13,8 +13,6 @@ from harness.kube import pod, spc
 from harness.process import free_port, wait_until
 from harness.programs import metric_sum
 
-PROBE = "/csi.v1.Identity/Probe"
-
 
 @pytest.fixture
 def clustered(node, start_driver, emulator):
@@ -30,7 +28,7 @@ def test_a_healthy_driver_says_ok(clustered):
     driver, port = clustered
     assert get(port, "/healthz") == (200, "ok\n")
     assert get(port, "/readyz") == (200, "ok\n")
-    assert driver.client.call(PROBE).ready.value is True
+    assert driver.client.call(rpc.PROBE).ready.value is True
 
 
 def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volumes(clustered, node, emulator, scripted):
@@ -47,7 +45,7 @@ def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volume
     status, text = get(port, "/healthz")
     assert status == 200  # a restart would not help
     assert text == "ok\ndegraded: the Kubernetes API does not respond\n"
-    assert driver.client.call(PROBE).ready.value is True
+    assert driver.client.call(rpc.PROBE).ready.value is True
     driver.publish(rpc.publish_request(target))  # a restarted container: the volume is complete
     assert mounts.contents(target) == {"file": b"content"}
     driver.unpublish(rpc.unpublish_request(target))

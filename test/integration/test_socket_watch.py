@@ -17,7 +17,6 @@ from harness.programs import metric_sum
 from harness.scripted_provider import HeldMount
 from harness.socket_rival import Rival
 
-PROBE = "/csi.v1.Identity/Probe"
 VERSION = "/v1alpha1.CSIDriverProvider/Version"
 NOTICED_S = 1.0  # how long a removed socket may stay away
 TRIES = 3  # of which one has to succeed: a busy machine may hold one up
@@ -84,7 +83,7 @@ def subject(request, node, start_registering, reg_socket):
     driver, port = start_registering()
     wait_until(reg_socket.exists, what="the registration socket")
     registered(reg_socket)
-    path, method = (node.csi_socket, PROBE) if request.param == "csi" else (reg_socket, rpc.GET_INFO)
+    path, method = (node.csi_socket, rpc.PROBE) if request.param == "csi" else (reg_socket, rpc.GET_INFO)
     return Subject(driver, path, method, port, "/healthz", "socket_created_again_total", "socket_reachable")
 
 
@@ -98,7 +97,6 @@ def leave_a_dead_socket(path):
 def let_a_rival_come_and_go(path):
     with Rival(path) as rival:
         rival.end()
-
 
 
 @pytest.mark.parametrize("remove", [

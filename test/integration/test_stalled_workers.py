@@ -17,7 +17,6 @@ from harness.syscall_faults import ONE_WORKER, StalledAt
 
 pytestmark = pytest.mark.release_only  # LeakSanitizer does not work below strace
 
-PROBE = "/csi.v1.Identity/Probe"
 NO_WORKER = "no worker thread has been free for 2000 ms"
 
 
@@ -115,10 +114,10 @@ def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted
         assert get(health_port, "/healthz") == (200, "ok\n")
         calls.append(driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(other)))
         assert get(health_port, "/healthz") == (503, f"not healthy: {NO_WORKER}")
-        code, message = rpc.failure(driver.client.call, PROBE)
+        code, message = rpc.failure(driver.client.call, rpc.PROBE)
         assert code == CODES.FAILED_PRECONDITION and message == f"not healthy: {NO_WORKER}"
-        hang_up(driver, driver.client.future(PROBE, csi_pb2.ProbeRequest()))
+        hang_up(driver, driver.client.future(rpc.PROBE, csi_pb2.ProbeRequest()))
     for call in calls:
         call.result(20)
     assert get(health_port, "/healthz") == (200, "ok\n")
-    assert driver.client.call(PROBE).ready.value is True
+    assert driver.client.call(rpc.PROBE).ready.value is True

@@ -16,15 +16,13 @@ from harness.process import BUILD, PATIENCE, wait_until
 from harness.rpc import CODES
 from harness.scripted_provider import HeldMount
 
-PROBE = "/csi.v1.Identity/Probe"
-
 
 @pytest.fixture(params=["driver", "azure"])
 def server(request):
     """(process, socket, a cheap method)"""
     if request.param == "driver":
         driver = request.getfixturevalue("driver")
-        return driver, driver.node.csi_socket, PROBE
+        return driver, driver.node.csi_socket, rpc.PROBE
     azure = request.getfixturevalue("azure")
     return azure, azure.socket, "/v1alpha1.CSIDriverProvider/Version"
 
@@ -147,7 +145,7 @@ GARBAGE = {
     "bad_hpack": http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + http2.frame(http2.HEADERS, 5, 1, b"\xff\xff\xff\xff\xff\xff"),
     "endless_continuation": http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + http2.frame(http2.HEADERS, 0, 1, b"") +
         http2.frame(9, 0, 1, http2.literal("x", "y" * 100)) * 2000,
-    "even_stream": http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + http2.frame(http2.HEADERS, 5, 2, http2.request_headers(PROBE)),
+    "even_stream": http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + http2.frame(http2.HEADERS, 5, 2, http2.request_headers(rpc.PROBE)),
 }
 
 

@@ -88,6 +88,6 @@ def test_both_identify_themselves(start_go_driver, start_cluster_driver):
     for start in (start_cluster_driver, start_go_driver):
         driver = start()
         info, node = (driver.client.call(f"/csi.v1.{method}") for method in ("Identity/GetPluginInfo", "Node/NodeGetInfo"))
-        seen.append((info.name, node.node_id, driver.client.call("/csi.v1.Identity/Probe").ready.value))
+        seen.append((info.name, node.node_id, driver.client.call(rpc.PROBE).ready.value))
         driver.destroy()
     assert seen[0] == seen[1] == ("secrets-store.csi.k8s.io", "node-1", True)

@@ -13,7 +13,6 @@ from harness.http_get import get
 from harness.process import PATIENCE, wait_until
 from harness.programs import metric_sum
 
-PROBE = "/csi.v1.Identity/Probe"
 VERSION = "/v1alpha1.CSIDriverProvider/Version"
 NOTICED_S = 1.0  # how long a removed socket may stay away
 
@@ -58,7 +57,7 @@ def test_the_go_driver_ends_after_ours_has_started(pod, make_pod, start_go_drive
     before = mounts.contents(pod.target)
     socket = go.node.csi_socket
     ours = start_cluster_driver()
-    end(go, ours, socket, PROBE)
+    end(go, ours, socket, rpc.PROBE)
     assert metric_sum(ours.metrics(), "socket_created_again_total", socket="csi") == 1
     other = make_pod("other")
     with rpc.Client(socket) as kubelet:

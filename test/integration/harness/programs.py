@@ -86,13 +86,21 @@ class Driver(Process):
             if self.node.csi_socket.exists():
                 self.client = rpc.Client(self.node.csi_socket)
                 try:
-                    self.client.call("/csi.v1.Identity/Probe", timeout=5)
+                    self.client.call(rpc.PROBE, timeout=5)
                     break
                 except grpc.RpcError:
                     self.client.close()
             if time.monotonic() > deadline:
                 raise AssertionError(f"the driver does not serve\n{self.log[-4000:]}")
             time.sleep(0.002)
+
+    def answers(self):
+        """Alive, and not about to end by a signal that it has got: the thread that would end answers this."""
+        try:
+            self.client.call(rpc.PROBE)
+        except grpc.RpcError:
+            return False
+        return True
 
     def publish(self, request, timeout=30):
         return self.client.call(rpc.PUBLISH, request, timeout)

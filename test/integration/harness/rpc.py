@@ -7,6 +7,7 @@ from proto import csi_pb2, health_pb2, pluginregistration_pb2, provider_pb2
 
 POD_UID = "11111111-2222-3333-4444-555555555555"
 CODES = grpc.StatusCode
+PROBE = "/csi.v1.Identity/Probe"
 PUBLISH = "/csi.v1.Node/NodePublishVolume"
 UNPUBLISH = "/csi.v1.Node/NodeUnpublishVolume"
 STATS = "/csi.v1.Node/NodeGetVolumeStats"
@@ -17,7 +18,7 @@ MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
 _METHODS = {
     "/csi.v1.Identity/GetPluginInfo": (csi_pb2.GetPluginInfoRequest, csi_pb2.GetPluginInfoResponse),
     "/csi.v1.Identity/GetPluginCapabilities": (csi_pb2.GetPluginCapabilitiesRequest, csi_pb2.GetPluginCapabilitiesResponse),
-    "/csi.v1.Identity/Probe": (csi_pb2.ProbeRequest, csi_pb2.ProbeResponse),
+    PROBE: (csi_pb2.ProbeRequest, csi_pb2.ProbeResponse),
     "/csi.v1.Node/NodeGetInfo": (csi_pb2.NodeGetInfoRequest, csi_pb2.NodeGetInfoResponse),
     "/csi.v1.Node/NodeGetCapabilities": (csi_pb2.NodeGetCapabilitiesRequest, csi_pb2.NodeGetCapabilitiesResponse),
     PUBLISH: (csi_pb2.NodePublishVolumeRequest, csi_pb2.NodePublishVolumeResponse),

@@ -289,8 +289,11 @@ void http2_accept(struct http2 *http2, int fd)
         return;
     }
     struct http2_connection *connection = xcalloc(1, sizeof(*connection));
-    connection->peer =
-        (struct http2_peer){.emulator = emulator, .loop = http2->loop, .fd = fd, .submitted = on_submitted};
+    connection->peer = (struct http2_peer){.emulator = emulator,
+                                           .loop = http2->loop,
+                                           .delays = http2->delays,
+                                           .fd = fd,
+                                           .submitted = on_submitted};
     connection->http2 = http2;
     connection->settings = settings;
     connection->tls = tls_stream_create(http2->tls_server, fd, settings.http1);

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "test/emulator/delays.h"
 #include "test/emulator/emulator.h"
 #include "test/emulator/http1.h"
 #include "test/emulator/tls_server.h"
@@ -17,6 +18,7 @@ struct http2_connection;
 struct http2 {
     struct emulator *emulator;
     uv_loop_t *loop;
+    struct delays *delays;
     struct tls_server *tls_server;
     struct http1 *http1;
     struct http2_connection *first;

@@ -9,6 +9,7 @@
 
 #include "test/emulator/exchange.h"
 #include "test/emulator/memory.h"
+#include "test/emulator/stamp.h"
 #include "test/emulator/tls.h"
 
 enum { MAX_NV = RESPONSE_MAX_HEADERS + 3 }; /* :status, date, content-length */
@@ -22,8 +23,9 @@ struct http2_stream {
     struct map headers; /* name in lower case -> value */
     bool begun;
     bool held;
-    bool answered; /* the outcome is counted */
-    uv_timer_t timer;
+    bool answered;      /* the outcome is counted */
+    struct delay delay; /* before the response */
+    uv_timer_t timer;   /* between the bytes of one that drips */
     struct response response;
     size_t sent;
     size_t send_len; /* of the response's body; less than announced when it is truncated */
@@ -85,6 +87,7 @@ void http2_stream_destroy(struct http2_stream *stream)
     *(stream->previous != NULL ? &stream->previous->next : &stream->peer->streams) = stream->next;
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
+    delays_remove(stream->peer->delays, &stream->delay);
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
@@ -225,11 +228,20 @@ static void respond(struct http2_stream *stream)
         reset_connection(peer);
 }
 
-static void on_delay_over(uv_timer_t *timer)
+static struct http2_stream *of_delay(struct delay *delay)
 {
-    struct http2_stream *stream = timer->data;
+    return (struct http2_stream *)(void *)((char *)delay - offsetof(struct http2_stream, delay));
+}
+
+/* Responses of one connection that are due together leave together. */
+static void on_delay_over(struct delay *delay)
+{
+    struct http2_stream *stream = of_delay(delay);
+    struct http2_peer *peer = stream->peer;
+    struct delay *next = peer->delays->first;
     respond(stream);
-    stream->peer->submitted(stream->peer);
+    if (next == NULL || of_delay(next)->peer != peer || next->deadline_ns > monotonic_ns())
+        peer->submitted(peer);
 }
 
 void http2_stream_complete(struct http2_stream *stream)
@@ -240,8 +252,7 @@ void http2_stream_complete(struct http2_stream *stream)
         stream->held = true;
         return;
     case EXCHANGE_LATER:
-        uv_update_time(stream->peer->loop);
-        (void)uv_timer_start(&stream->timer, on_delay_over, stream->request.fault.latency_ms, 0);
+        delays_add(stream->peer->delays, &stream->delay, deadline_ns, on_delay_over);
         return;
     case EXCHANGE_NOW:
         respond(stream);

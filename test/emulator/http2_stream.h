@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 #include <uv.h>
 
+#include "test/emulator/delays.h"
 #include "test/emulator/emulator.h"
 #include "test/emulator/map.h"
 
@@ -16,6 +17,7 @@ struct http2_stream;
 struct http2_peer {
     struct emulator *emulator;
     uv_loop_t *loop;
+    struct delays *delays;
     nghttp2_session *session;
     struct connection *record;
     void *tls_session; /* GnuTLS' */

@@ -25,6 +25,7 @@ struct server {
     struct http1 *http1;
     struct http2 http2;
     uv_loop_t loop;
+    struct delays delays;
     uv_poll_t listener;
     uv_async_t wake;
     uv_thread_t thread;
@@ -76,6 +77,7 @@ static void on_wake(uv_async_t *async)
         return;
     }
     http2_close_all(&server->http2);
+    delays_close(&server->delays);
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->wake, NULL);
 }
@@ -90,7 +92,8 @@ static int start_loop(struct server *server)
 {
     if (uv_loop_init(&server->loop) != 0 ||
         uv_poll_init(&server->loop, &server->listener, server->tls_fd) != 0 ||
-        uv_async_init(&server->loop, &server->wake, on_wake) != 0)
+        uv_async_init(&server->loop, &server->wake, on_wake) != 0 ||
+        delays_open(&server->delays, &server->loop) != 0)
         return -1;
     server->listener.data = server;
     server->wake.data = server;
@@ -111,6 +114,7 @@ struct server *server_start(struct emulator *emulator, const int fds[static SERV
         server->http1 = http1_start(emulator, fds[1], fds[2], identity, server->tls_server);
     server->http2 = (struct http2){.emulator = emulator,
                                    .loop = &server->loop,
+                                   .delays = &server->delays,
                                    .tls_server = server->tls_server,
                                    .http1 = server->http1};
     if (server->http1 != NULL && start_loop(server) == 0)

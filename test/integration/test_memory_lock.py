@@ -23,8 +23,8 @@ def limited(size):
 
 
 def written(pid):
-    """The private mappings that the process can write, where a secret can be."""
-    return [one for one in mappings(pid) if one.permissions == "rw-p" and one.name not in ("[vvar]", "[vdso]")]
+    """The private mappings that the process can write, where a secret can be, and that could reach the swap."""
+    return [one for one in mappings(pid) if one.permissions == "rw-p" and one.name not in ("[vvar]", "[vdso]") and not one.droppable]
 
 
 def mappings_with(pid, needle):

@@ -35,6 +35,11 @@ class Mapping:
         return "lo" in self.fields["VmFlags"].split()
 
     @property
+    def droppable(self):
+        """The kernel drops it instead of writing it to swap, and locks it never (MAP_DROPPABLE): the state of getrandom() in newer C libraries."""
+        return "dp" in self.fields["VmFlags"].split()
+
+    @property
     def resident(self):
         return int(self.fields["Rss"].split()[0]) * 1024
 

@@ -1,6 +1,6 @@
 /*
- * delays.h - waiting until an exact time on a libuv loop, whose own timers know milliseconds only. All from the thread
- * of the loop.
+ * delays.h - waiting until an exact time on a libuv loop, whose own timers know milliseconds only. All from
+ * the thread of the loop.
  */
 #ifndef EMULATOR_DELAYS_H
 #define EMULATOR_DELAYS_H

@@ -184,6 +184,8 @@ class Sequence:
                 found.append(f"files of {pod.name}")
             if status is None or not status["status"]["mounted"] or [owner["uid"] for owner in status["metadata"]["ownerReferences"]] != [pod.uid]:
                 found.append(f"status object of {pod.name}")
+            elif "lastError" in status["status"]:
+                found.append(f"error of {pod.name}, whose last check was in order: {status['status']['lastError']}")
         for name, secret_name in CLASSES.items():
             found += self.wrong_secret(name, secret_name, statuses)
         return found

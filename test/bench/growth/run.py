@@ -28,8 +28,8 @@ def _contents(node, name, objects, sharing):
     rounds = []
     for _ in range(ROUNDS):
         node.start()
-        node.mount(class_name, 1, *flags)  # token and connection
-        rounds.append(_each(node.mount(class_name, volumes, *flags), volumes))
+        node.mount_and_remove(class_name, 1, *flags)  # token and connection
+        rounds.append(_each(node.mount_and_remove(class_name, volumes, *flags), volumes))
     return medians(rounds)
 
 
@@ -38,13 +38,13 @@ def _many(node, class_name, size, *flags):
     rounds = []
     for _ in range(ROUNDS):
         node.start()
-        rounds.append(node.mount(class_name, size, *flags))
+        rounds.append(node.mount_and_remove(class_name, size, *flags))
     return medians(rounds)
 
 
 def _probe(node, class_name, flags):
     """One more volume, published and removed: a median, because a busy machine delays some."""
-    rounds = [_each(node.mount(class_name, PROBES, *flags), PROBES) for _ in range(PROBE_ROUNDS)]
+    rounds = [_each(node.mount_and_remove(class_name, PROBES, *flags), PROBES) for _ in range(PROBE_ROUNDS)]
     return medians(rounds)
 
 

@@ -16,10 +16,11 @@ size_t decimal_write(char *at, uint64_t number, unsigned width, char fill)
         digits[--first] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    while (first > 0 && DECIMAL_MAX - first < width)
-        digits[--first] = fill;
-    memcpy(at, digits + first, DECIMAL_MAX - first);
-    return DECIMAL_MAX - first;
+    size_t len = DECIMAL_MAX - first;
+    size_t fill_len = width > len ? width - len : 0;
+    memset(at, fill, fill_len);
+    memcpy(at + fill_len, digits + first, len);
+    return fill_len + len;
 }
 
 char *decimal_text(char ret[DECIMAL_MAX + 1], uint64_t number)

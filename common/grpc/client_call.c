@@ -187,10 +187,10 @@ static void on_headers_begin(struct http2_stream *stream)
 /* A second field says something else than the first, or nothing new. */
 static void take_pushback(struct grpc_client_call *call, const char *value, size_t len)
 {
-    const struct grpc_pushback no_retry = {.kind = GRPC_PUSHBACK_NO_RETRY};
-    bool again = call->pushback.kind != GRPC_PUSHBACK_NONE;
-
-    call->pushback = again ? no_retry : metadata_parse_pushback(value, len);
+    if (call->pushback.kind == GRPC_PUSHBACK_NONE)
+        call->pushback = metadata_parse_pushback(value, len);
+    else
+        call->pushback = (struct grpc_pushback){.kind = GRPC_PUSHBACK_NO_RETRY};
 }
 
 static void on_header(struct http2_stream *stream, const char *name, size_t name_len, const char *value,

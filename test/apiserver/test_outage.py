@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from cluster.objects import spc
+from cluster.secrets import STATUSES
 from harness import mounts, rpc
 from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
@@ -34,7 +35,7 @@ def test_a_restart_between_two_publishes_is_not_noticed(admin, namespace, cluste
     """The kept connection is dead, which the driver finds out by using it: not before, its last write for the first pod is done."""
     scripted()
     cluster_driver.publish(ready_pod.publish_request())
-    wait_until(lambda: admin.find("secretproviderclasspodstatuses", namespace, f"web-{namespace}-azure-kvname"), what="the status object")
+    wait_until(lambda: admin.find(STATUSES, namespace, f"web-{namespace}-azure-kvname"), what="the status object")
     server.stop()
     server.start()
     pod = make_pod("web-2")

@@ -13,7 +13,7 @@ struct delay {
     struct delay *previous;
     struct delay *next;
     uint64_t deadline_ns;              /* CLOCK_MONOTONIC */
-    void (*over)(struct delay *delay); /* waits no more; NULL = does not wait */
+    void (*over)(struct delay *delay); /* called when it has passed; NULL = does not wait */
 };
 
 struct delays {

@@ -72,7 +72,7 @@ def test_killed_before_everything_it_sends(stage, rotation):
                 error = driver.client.future(rpc.PUBLISH, request).exception(timeout=30)
                 # a rotation check responds before it is recorded
                 wait_until(lambda: not driver.alive or (error is None and recorded(emulator, target)), what="the records, or the end")
-            if driver.answers():
+            if driver.responds():
                 driver.destroy()
                 break
             wait_until(lambda: kill.killed, what="the end of what was killed")

@@ -56,8 +56,8 @@ static void large_calls_end(struct large_calls *calls)
     grpc_server_destroy(calls->server);
 }
 
-static struct grpc_client_call *ask_large(const struct large_calls *calls, struct byte_reservation *bytes,
-                                          uint64_t timeout_ms, struct outcome *outcome)
+static struct grpc_client_call *send_large(const struct large_calls *calls, struct byte_reservation *bytes,
+                                           uint64_t timeout_ms, struct outcome *outcome)
 {
     struct grpc_client_call *call = send_request(calls->fixture, timeout_ms, on_outcome, outcome);
 
@@ -85,7 +85,7 @@ static void a_response_waits_until_it_has_its_bytes(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 3; i++)
-        (void)ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
+        (void)send_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     for (size_t i = 0; i < 3; i++) {
         wait_for(f, &outcomes[i], 1);
         assert_int_equal(outcomes[i].code, GRPC_STATUS_OK);
@@ -108,7 +108,7 @@ static void small_responses_pass_a_large_one_that_waits(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 2; i++)
-        (void)ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
+        (void)send_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     wait_for(f, &outcomes[0], 1);
     wait_for_waiting(&calls, 1);
     for (int i = 0; i < 20; i++) /* on the same connection, without a reservation */
@@ -131,9 +131,9 @@ static void a_response_without_bytes_fails_at_its_deadline_and_names_the_flag(vo
     struct large_calls calls;
 
     large_calls_begin(&calls, &service, f);
-    (void)ask_large(&calls, &bytes[0], WIRE_PATIENCE_MS, &outcomes[0]);
+    (void)send_large(&calls, &bytes[0], WIRE_PATIENCE_MS, &outcomes[0]);
     wait_for(f, &outcomes[0], 1);
-    (void)ask_large(&calls, &bytes[1], 2000, &outcomes[1]); /* to get that far, on a busy machine */
+    (void)send_large(&calls, &bytes[1], 2000, &outcomes[1]); /* to get that far, on a busy machine */
     wait_for(f, &outcomes[1], 1);
     assert_int_equal(outcomes[1].code, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_non_null(strstr(outcomes[1].text, "--max-bytes-in-flight"));
@@ -153,7 +153,7 @@ static void a_cancelled_call_gives_its_bytes_back(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 3; i++)
-        running[i] = ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
+        running[i] = send_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     wait_for(f, &outcomes[0], 1);
     wait_for_waiting(&calls, 2);
     grpc_client_call_cancel(&running[1]);

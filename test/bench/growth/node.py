@@ -64,14 +64,20 @@ class Node:
         connection."""
         self._passes += 1
         prefix = f"{self.programs.parent.name}{self._passes}"
-        mounted = self.mount(class_name, volumes, *flags, "--keep", prefix=prefix)
-        removed = self.mount(class_name, volumes, *flags, "--only-unpublish", prefix=prefix)
+        mounted = self.mount(class_name, volumes, *flags, prefix=prefix)
+        removed = self.remove(class_name, volumes, *flags, prefix=prefix)
         both = {name: mounted[name] + removed[name] for name in ("driver_cpu_ms", "provider_cpu_ms")}
         return {**removed, **both, "latency_ms": mounted["latency_ms"]}
 
     def mount(self, class_name, volumes, *flags, prefix):
-        """Mounts volumes, one after the other, and keeps them, or removes them: --keep or --only-unpublish is among the flags; the figures of the whole
-        pass."""
+        """Mounts volumes, one after the other; the figures of the whole pass."""
+        return self._pass(class_name, volumes, "--keep", *flags, prefix=prefix)
+
+    def remove(self, class_name, volumes, *flags, prefix):
+        """Removes what mount() has mounted; the figures of the whole pass."""
+        return self._pass(class_name, volumes, "--only-unpublish", *flags, prefix=prefix)
+
+    def _pass(self, class_name, volumes, *flags, prefix):
         self.settle()
         before = {name: cpu_ms(process) for name, process in (("driver", self.driver), ("provider", self.provider))}
         words = subprocess.run(

@@ -58,7 +58,7 @@ def _volumes(node, sizes, sharing, label):
 
     def grow(size):
         nonlocal mounted
-        figures = node.mount(class_name, size - mounted, *flags, f"--first={mounted}", "--keep", prefix=label)
+        figures = node.mount(class_name, size - mounted, *flags, f"--first={mounted}", prefix=label)
         mounted = size
         for name in used:
             used[name] += figures[name]
@@ -72,9 +72,9 @@ def _volumes(node, sizes, sharing, label):
         probed = _probe(node, class_name, probe_flags)
         points.append({**kept, **used, "latency_ms": probed["latency_ms"]})
     last = probed
-    node.mount(class_name, mounted - FEW, f"--first={FEW}", "--only-unpublish", prefix=label)
+    node.remove(class_name, mounted - FEW, f"--first={FEW}", prefix=label)
     first.append(_probe(node, class_name, probe_flags))  # again, because the machine may have become slower meanwhile
-    node.mount(class_name, FEW, "--only-unpublish", prefix=label)
+    node.remove(class_name, FEW, prefix=label)
     each = {name: {"first": (first[0][name] + first[1][name]) / 2, "last": last[name]} for name in (*used, "latency_ms")}
     return points, each
 

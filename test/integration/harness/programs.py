@@ -94,8 +94,8 @@ class Driver(Process):
                 raise AssertionError(f"the driver does not serve\n{self.log[-4000:]}")
             time.sleep(0.002)
 
-    def answers(self):
-        """Alive, and not about to end by a signal that it has got: the thread that would end answers this."""
+    def responds(self):
+        """Alive, and not about to end by a signal that it has got: the thread that would end has to send this response."""
         try:
             self.client.call(rpc.PROBE)
         except grpc.RpcError:

@@ -3,14 +3,19 @@
 import mmap
 import struct
 import subprocess
+import time
 
 from harness.process import BUILD, ROOT, SANITIZED
 
 CLOCKS_CAN_BE_SET = not (SANITIZED or BUILD.name.startswith("static"))  # with the dynamic builds only, and not together with a sanitizer
 
 
+UPTIME_S = 10 * 3600
+
+
 class Clock:
-    """Seconds by which the clocks of a program with `environment` are ahead."""
+    """Seconds by which the clocks of a program with `environment` are ahead. The machine has been up for UPTIME_S when it begins, whenever it really
+    was started: nothing can be older."""
 
     def __init__(self, directory):
         shim = directory / "shim.so"
@@ -21,9 +26,11 @@ class Clock:
             self._memory = mmap.mmap(file.fileno(), 24)
         self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
         self._wall = self._monotonic = self._boot = 0
+        self._uptime = UPTIME_S - int(time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._write()
 
     def _write(self):
-        self._memory[:] = struct.pack("<qqq", self._wall, self._monotonic, self._boot)
+        self._memory[:] = struct.pack("<qqq", self._wall, self._monotonic, self._uptime + self._boot)
 
     def set_wall(self, seconds):
         """Without any time passing."""

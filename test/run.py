@@ -23,6 +23,7 @@ OUT = ROOT / "build" / "test"
 UNIT_TIMEOUT_S = 600
 WORKERS = os.environ.get("WORKERS", "12")
 SLOWEST = 10
+PROBLEM_LINES = 8  # of each failure
 INTEGRATION = ["test/integration", "test/sanity"]
 ASAN_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:strict_string_checks=1",
@@ -64,7 +65,8 @@ class Totals:
             problem = case.find("failure") if case.find("failure") is not None else case.find("error")
             if problem is not None:
                 failed += 1
-                self.add(name, (problem.get("message") or problem.text or "failed").strip().splitlines()[0])
+                lines = (problem.get("message") or problem.text or "failed").strip().splitlines()
+                self.add(name, "\n    ".join(lines[:PROBLEM_LINES]))
             elif case.find("skipped") is not None:
                 with self._lock:
                     self.skipped += 1
@@ -75,10 +77,7 @@ class Totals:
         return cases, failed
 
     def print(self):
-        if self.failures:
-            print("\nFailures:")
-            for name, problem in self.failures:
-                print(f"  {name}: {problem}")
+        """The failures come last: who sees only the end of a log sees them."""
         if self.reasons:
             print("\nSkipped:")
             for reason, number in sorted(self.reasons.items()):
@@ -86,6 +85,10 @@ class Totals:
         print(f"\nThe {SLOWEST} slowest:")
         for seconds, name in sorted(self.seconds, reverse=True)[:SLOWEST]:
             print(f"  {seconds:6.1f} s  {name}")
+        if self.failures:
+            print("\nFailures:")
+            for name, problem in self.failures:
+                print(f"  {name}: {problem}")
         print(f"\n{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else ""))
 
 

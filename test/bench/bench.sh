@@ -172,11 +172,13 @@ sleep 0.2
 
 # ---- floors: medians of five ----
 
+# As many as the driver is measured with: what the kernel puts off in a short run it does in a longer one.
+volumes_of() { case $1 in 1) echo 2400 ;; 10) echo 1200 ;; *) echo 300 ;; esac; } # FILES; half a second, for the kernel counts in hundredths
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 declare -A floor
 if wanted floors; then
     for n in 1 10 50; do
-        for ((i = 0; i < 5; i++)); do "$bin/floor-volume" "$work/floor" "$n" 200; done > "$work/floor-$n"
+        for ((i = 0; i < 5; i++)); do "$bin/floor-volume" "$work/floor" "$n" "$(volumes_of "$n")"; done > "$work/floor-$n"
         floor[cpu$n]=$(while read -r line; do word "$line" cpu_us; done < "$work/floor-$n" | median)
         floor[wall$n]=$(while read -r line; do word "$line" wall_us; done < "$work/floor-$n" | median)
         row "floor: the system calls of a volume of $n files, CPU / time, us" "${floor[cpu$n]} / ${floor[wall$n]}" "" "" ""
@@ -207,7 +209,7 @@ if wanted cpu; then
     for n in 1 10 50; do
         use_class "$n"
         bench --class="c$n" --volumes=20 --prefix="cpuwarm$n" > /dev/null
-        volumes=$((n == 1 ? 2400 : n == 10 ? 1200 : 300)) # half a second: the kernel counts in hundredths
+        volumes=$(volumes_of "$n")
         before=$(cpu_us "$driver")
         bench --class="c$n" --volumes="$volumes" --prefix="cpu$n" > /dev/null
         cpu_row driver "$driver" "publish + unpublish of $n" "$volumes" "${floor[cpu$n]:-1}" "${cpu_targets[$n]}"

@@ -69,7 +69,7 @@ struct http_client_config {
     const char *user_agent; /* copied */
     const char *ca_file;    /* PEM bundle; NULL = $SSL_CERT_FILE, else the system's bundle */
     const char *ca_dir;     /* directories, ":" between; NULL = $SSL_CERT_DIR, else see ca_bundle.h */
-    unsigned max_connections_per_host; /* 0 = 32 */
+    unsigned max_connections_per_host; /* 0 = 64 */
     unsigned max_connections;          /* total kept; 0 = 256 */
     uint64_t connect_timeout_ms;       /* DNS + TCP + TLS; 0 = 10 s */
     struct metrics *metrics;           /* gets the families of docs/metrics.md; borrowed, may be NULL */

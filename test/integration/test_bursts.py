@@ -39,7 +39,7 @@ def cpu_seconds(program):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize(("protocol", "connections"), [("h2", 2), ("http/1.1", 32)])
+@pytest.mark.parametrize(("protocol", "connections"), [("h2", 2), ("http/1.1", 64)])
 def test_a_burst_uses_a_bounded_number_of_connections(burst, emulator, protocol, connections):
     emulator.set_http(protocols=[protocol])
     emulator.add_fault("latency", service="vault", latency_ms=5)

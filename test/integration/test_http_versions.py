@@ -138,7 +138,7 @@ def test_a_burst_of_distinct_secrets_uses_few_connections(protocol, azure, emula
         assert files(response) == {f"{name}-{number}": f"{name} of {number}".encode() for name in NAMES[:5]}
     used = {request["connection"] for request in emulator.requests("vault")}
     assert len(emulator.requests("vault")) == pods * 5
-    assert len(used) <= (2 if protocol == "h2" else 32)
+    assert len(used) <= (2 if protocol == "h2" else 64)
 
 
 def test_a_server_that_closes_after_each_response(protocol, client, emulator, fifty):

@@ -17,9 +17,12 @@ HARDEN := -fstack-protector-strong -fPIE $(call cc-option,-fstack-clash-protecti
 	$(call cc-option,-ftrivial-auto-var-init=zero)
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
+# Beside the machine code of an object, for the programs that are optimized as a whole (mk/rules.mk); none with `LTO=`. (The assembler adds a path.)
+LTO := -flto -ffat-lto-objects -Wa,--debug-prefix-map=$(CURDIR)=/src
+
 OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)
 OPT_debug   := -Og -g3
-OPT_static   = -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
+OPT_static   = -O2 -g -DNDEBUG $(LTO) -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
 OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT_coverage := -O0 -g --coverage -fprofile-update=atomic
 OPT_fuzz    := -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all

@@ -40,7 +40,7 @@ images-multiarch: ## build the images for amd64 and arm64 (one cross-built), eac
 REGISTRY ?= 127.0.0.1:5000/secrets-store-csi
 RELEASE := build/release-$(VERSION)
 
-.PHONY: release release-publish release-test release-repro release-table print-static-packages
+.PHONY: release release-publish release-test release-repro release-table print-static-packages print-static-libraries
 release: deps-release ## build everything that is published into build/release-VERSION (REGISTRY, RELEASE_KEY; docs/release.md)
 	$(MAKE) images-multiarch
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
@@ -64,6 +64,9 @@ release-table: ## write the table of files, sizes and commands of build/release-
 
 print-static-packages:
 	@echo $(STATIC_DEPS)/packages
+
+print-static-libraries:
+	@echo $(STATIC_DEPS)/$(ARCH)/lib
 
 .PHONY: static-units static-test static-emulated static-repro sizes bench-static
 static-units: static
@@ -96,10 +99,9 @@ bench-static: static ## run the benchmark on the static build alone (SECTIONS="f
 .PHONY: serving-functions
 serving-functions: static deps-test ## list the functions that serve calls and their constants in mk/static/serving_*, for the order of the release
 	$(call apt-install,valgrind)
-	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) bench-program
+	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) LTO= B=$(STATIC_B)-apart programs bench-program
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
-	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
-	@mk/static/serving.sh $(STATIC_B) $(STATIC_DEPS)/$(ARCH)/lib
+	@mk/static/serving.sh $(STATIC_B)-apart $(STATIC_B) $(STATIC_DEPS)/$(ARCH)/lib
 
 SITE_VENV := build/site-venv
 .PHONY: site site-test

@@ -53,10 +53,15 @@ comma := ,
 define link
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) $(patsubst %,-Wl$(comma)-T$(comma)%,$(filter %.ld,$^)) -o $@ \
+	$(Q)$(CC) $(PROJECT_CFLAGS) $(LINK_LTO) $(PROJECT_LDFLAGS) $(patsubst %,-Wl$(comma)-T$(comma)%,$(filter %.ld,$^)) -o $@ \
 	  $(filter %.o,$^) $(filter-out %.o %.ld,$^) $(PROJECT_LIBS) $(EXTRA_LIBS)
 	$(after-link)
 endef
+# In the release, the daemons are optimized as a whole, libraries included. (Warnings are those of each file, which has had them.)
+ifeq ($(VARIANT),static)
+LINK_LTO := -fno-lto
+$(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure: LINK_LTO := $(if $(LTO),-flto=auto -w,-fno-lto)
+endif
 # In the release, the functions that serve calls lie together, and so do the constants: the kernel maps pages of a file in blocks of 64 KiB around
 # what is used, and those of the start, once given back, stay away. A name that is no longer there does no harm. Objects of libc.a are listed as
 # a whole, for their functions have several names, and a few others. Constants of a function have its name.
@@ -67,7 +72,7 @@ $(B)/serving.ld: mk/static/serving_functions mk/static/serving_constants mk/rule
 	$(Q){ echo 'SECTIONS { .text.serving : {'; \
 	  sed -e '/^#/d' -e 's/^lib.*:.*/*&(.text .text.*)/' -e t -e 's/.*/*(.text.& .text.&.* .text.startup.&)/' $<; \
 	  echo '} } INSERT BEFORE .text; SECTIONS { .rodata.serving : {'; \
-	  sed -n -e 's/^lib.*:.*/*&(.rodata .rodata.*)/p' $<; \
+	  sed -e '/^#/d' -e 's/^lib.*:.*/*&(.rodata .rodata.*)/' -e t -e 's/.*/*(.rodata.& .rodata.&.*)/' $<; \
 	  sed -e '/^#/d' -e 's/.*/*(.rodata.& .rodata.&.*)/' $(word 2,$^); \
 	  echo '*(.rodata) } } INSERT AFTER .rodata;'; } > $@
 endif

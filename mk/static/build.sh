@@ -49,6 +49,10 @@ maps="-ffile-prefix-map=$src=/src -ffile-prefix-map=$prefix/src=/src -ffile-pref
 harden="-fstack-protector-strong -fstack-clash-protection"
 [ "$arch" != amd64 ] || harden="$harden -fcf-protection"
 cflags="-O2 -g0 -DNDEBUG -fPIE -ffunction-sections -fdata-sections $harden -ftrivial-auto-var-init=zero $maps"
+# With what serves calls, each daemon is optimized as a whole when it is linked (mk/rules.mk); everything else is linked from the machine code, which
+# the archives hold as well. mbedTLS stays as its authors test it: some of its functions take the same time whatever a key is.
+whole=(libuv nghttp2 libyaml cjson protobuf-c curl)
+lto="-flto -ffat-lto-objects"
 
 once() { # NAME FUNCTION
     [ ! -e "$prefix/.$1" ] || return 0
@@ -57,7 +61,7 @@ once() { # NAME FUNCTION
     mkdir -p "$obj/$1"
     local status=0
     set +e # a list with || would switch -e off inside as well
-    (set -e; cd "$obj/$1"; "$2") > "$obj/$1.log" 2>&1
+    (set -e; cd "$obj/$1"; [[ " ${whole[*]} " != *" $1 "* ]] || cflags="$cflags $lto"; "$2") > "$obj/$1.log" 2>&1
     status=$?
     set -e
     [ "$status" = 0 ] || { tail -40 "$obj/$1.log" >&2; echo "build.sh: $1 failed, see $obj/$1.log" >&2; exit 1; }
@@ -100,18 +104,23 @@ build_musl() {
 }
 
 # Standard paths off, ours on. What does not stop before linking gets musl's start files and a static executable. (-Wl for what comes last: a
-# "-x c -" among the arguments would have it compiled.)
+# "-x c -" among the arguments would have it compiled.) Sections for the optimization at link time have random names, unless something of the source
+# gives them one.
 write_cc() {
     local lib=$prefix/lib
     cat > "$prefix/bin/cc" << END
 #!/bin/sh
 # made by mk/static/build.sh
 export CCACHE_BASEDIR=
+links=yes source=/dev/null
 for argument; do
-    case \$argument in -c | -E | -S | -M | -MM | -v | --version | -dumpversion | -dumpmachine | -print-*)
-        exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) "\$@" ;;
+    case \$argument in
+    -c | -E | -S | -M | -MM | -v | --version | -dumpversion | -dumpmachine | -print-*) links= ;;
+    *.c) [ ! -f "\$argument" ] || source=\$argument ;;
     esac
 done
+[ -n "\$links" ] ||
+    exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) "\$@" -frandom-seed="\$(cksum < "\$source")"
 exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) -nostdlib -nostartfiles -static-pie \\
     $lib/rcrt1.o $lib/crti.o $($gcc -print-file-name=crtbeginS.o) "\$@" -L$lib \\
     -Wl,--start-group,-lc,$($gcc -print-file-name=libgcc.a),$($gcc -print-file-name=libgcc_eh.a),--end-group \\

@@ -17,9 +17,11 @@ from pathlib import Path
 HEAD = """\
 # The {} that serve calls, in the order of the release. Written by `make serving-functions`."""
 
-# valgrind knows no mlock2(2), so that no run has the memory for secrets; and no names of what musl has in assembly. libgcc is for numbers of
-# 128 bits here.
-UNSEEN = {"libcommon.a:secret_arena.o", "libcommon.a:tls_memory.o", "libgcc.a:*", *(f"libc.a:{name}.lo" for name in ("clone", "memcpy", "memmove", "memset"))}
+# valgrind knows no names of what musl has in assembly. libgcc is for numbers of 128 bits here.
+UNSEEN = {"libgcc.a:*", *(f"libc.a:{name}.lo" for name in ("clone", "memcpy", "memmove", "memset"))}
+
+# valgrind knows no mlock2(2), so that no run has the memory for secrets.
+UNSEEN_SOURCES = ("secret_arena", "tls_memory")
 
 # The start leaves pointers to them where calls find them.
 UNSEEN_CONSTANTS = {"*buckets"}
@@ -31,7 +33,7 @@ def lines_of(*command):
 
 def plain(name):
     """Without what the compiler appends: the kinds of a function's copies and of its constants."""
-    return re.sub(r"\.(isra|constprop|part|cold|str\d|cst\d).*", "", name)
+    return re.sub(r"\.(isra|constprop|part|cold|lto_priv|str\d|cst\d).*", "", name)
 
 
 def executed(text):
@@ -55,6 +57,16 @@ def members(libc):
         if kind == "t":
             local.add(name)
     return {name: member[1:] for name, member in found.items()}, local
+
+
+def unseen(libcommon):
+    """What lies with the functions that the runs have shown: all functions of UNSEEN_SOURCES as well."""
+    found = set()
+    for line in lines_of("nm", "-A", "--defined-only", libcommon):
+        where, _, kind, name = line.replace(":", " ").rsplit(None, 3)
+        if kind in "tT" and where.split()[-1].removesuffix(".o") in UNSEEN_SOURCES:
+            found.add(plain(name))
+    return UNSEEN | found
 
 
 CONSTANT = re.compile(r"\.(rodata|data(?:\.rel)?(?:\.ro)?(?:\.local)?)\.(.*)")  # and variables, which may point to some
@@ -115,8 +127,8 @@ def main(libraries, ours, directory, *runs):
     def listed(names):
         return {f"libc.a:{objects[name]}" if name in objects else name for name in names} | (names & local)
     write(Path(directory, "serving_functions"), "functions", *map(listed, (
-        driver_files & provider | UNSEEN, driver_files - provider, (driver - driver_files) & provider, driver - driver_files - provider, provider - driver,
-        asked - driver - provider)))
+        driver_files & provider | unseen(f"{ours}/libcommon.a"), driver_files - provider, (driver - driver_files) & provider,
+        driver - driver_files - provider, provider - driver, asked - driver - provider)))
 
 
 if __name__ == "__main__":

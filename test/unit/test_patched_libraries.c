@@ -251,6 +251,36 @@ static void a_block_moves_over_itself_in_both_directions(void **state)
     }
 }
 
+/* --- the C library's strlen() --- */
+
+static size_t (*volatile length)(const char *) = strlen;
+
+static void a_text_ends_at_its_first_zero(void **state)
+{
+    char text[LONGEST + 2 * SHIFTS];
+    (void)state;
+    for (size_t len = 0; len <= LONGEST; len++) {
+        for (size_t shift = 0; shift < SHIFTS; shift++) {
+            memset(text, 0, sizeof(text)); /* before the text, too */
+            memset(text + shift, (int)(1 + (len + shift) % 255), len);
+            assert_int_equal(length(text + shift), len);
+            memset(text + shift + len + 1, 'x', sizeof(text) - shift - len - 1);
+            assert_int_equal(length(text + shift), len);
+        }
+    }
+}
+
+static void the_length_of_a_text_is_found_without_what_lies_behind(void **state)
+{
+    char *end = (char *)end_of_page();
+    (void)state;
+    memset(end - LONGEST - 1, 'x', LONGEST);
+    end[-1] = '\0';
+    for (size_t len = 0; len <= LONGEST; len++)
+        assert_int_equal(length(end - 1 - len), len);
+    free_page((uint8_t *)end);
+}
+
 /* --- the C library's malloc() --- */
 
 /* Groups of blocks come, empty and come back, of each size class and in any order. */
@@ -295,6 +325,8 @@ int main(void)
         cmocka_unit_test(a_copy_touches_nothing_behind_its_source_and_its_destination),
         cmocka_unit_test(a_long_copy_is_complete),
         cmocka_unit_test(a_block_moves_over_itself_in_both_directions),
+        cmocka_unit_test(a_text_ends_at_its_first_zero),
+        cmocka_unit_test(the_length_of_a_text_is_found_without_what_lies_behind),
         cmocka_unit_test(blocks_keep_what_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

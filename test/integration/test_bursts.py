@@ -51,7 +51,7 @@ def test_a_server_with_few_streams_gets_two_connections(burst, emulator):
     """In the end: how many streams it allows is found out by the first connections."""
     emulator.set_http(protocols=["h2"], max_streams=10)
     emulator.add_fault("latency", service="vault", latency_ms=5)
-    burst(40)
+    burst(80)
     last = emulator.requests("vault")[-100:]
     assert 1 <= len({request["connection"] for request in last}) <= 3
 

@@ -26,11 +26,11 @@ class Clock:
             self._memory = mmap.mmap(file.fileno(), 24)
         self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
         self._wall = self._monotonic = self._boot = 0
-        self._uptime = UPTIME_S - int(time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._boot_offset = UPTIME_S - int(time.clock_gettime(time.CLOCK_BOOTTIME))
         self._write()
 
     def _write(self):
-        self._memory[:] = struct.pack("<qqq", self._wall, self._monotonic, self._uptime + self._boot)
+        self._memory[:] = struct.pack("<qqq", self._wall, self._monotonic, self._boot_offset + self._boot)
 
     def set_wall(self, seconds):
         """Without any time passing."""

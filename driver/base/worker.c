@@ -213,7 +213,7 @@ int worker_pool_start(uv_loop_t *loop, struct error **err)
     if (pool == NULL || uv_mutex_init(&pool->mutex) != 0)
         return error_no_memory(err, "the worker pool");
     pool->loop = loop;
-    pool->patience_fd = -1;
+    pool->timer_fd = -1;
     list_init(&pool->queued);
     list_init(&pool->done);
     list_init(&pool->waiting);

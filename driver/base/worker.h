@@ -12,10 +12,10 @@
  * Work that comes alone, while the loop has little else to do, goes to no other thread: the one that runs the
  * loop does it, between two turns. To wake a worker, and then the loop again, takes 30 us of processor time
  * and 40 us of the caller's, a tenth of a mount each, because mostly a processor has to be woken, too. So
- * that no disk stops the loop, a second thread takes the loop over when the work takes longer than 2 ms; the
- * first one delivers its work as a worker does, and waits for its own turn (Leader/Followers: D. Schmidt and
- * others, Pattern-Oriented Software Architecture, volume 2). So callbacks run on one thread at a time, but
- * not always on the same one: nothing of the loop may depend on its thread.
+ * that no disk stops the loop, a second thread takes the loop over when the work has taken 2 ms, or up to 4;
+ * the first one delivers its work as a worker does, and waits for its own turn (Leader/Followers: D. Schmidt
+ * and others, Pattern-Oriented Software Architecture, volume 2). So callbacks run on one thread at a time,
+ * but not always on the same one: nothing of the loop may depend on its thread.
  */
 #ifndef DRIVER_BASE_WORKER_H
 #define DRIVER_BASE_WORKER_H

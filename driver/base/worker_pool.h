@@ -40,10 +40,11 @@ struct worker_pool {
     struct work *alone; /* what the loop's thread does itself after this turn, or NULL */
     uv_idle_t no_wait;  /* while there is some: the turn does not wait for events */
     /* Between the two runners. */
-    int patience_fd;      /* a timerfd: the one that does not run the loop waits for it */
-    atomic_bool waits;    /* it does */
-    atomic_bool ended;    /* the loop has */
-    atomic_uint occupied; /* number of the runner that works instead of running the loop; 0 = none */
+    int timer_fd;               /* the one that does not run the loop waits for it */
+    atomic_bool waits;          /* it does */
+    atomic_bool ended;          /* the loop has */
+    atomic_uint occupied;       /* number of the runner that works instead of running the loop; 0 = none */
+    _Atomic(uint64_t) deadline; /* when the timer expires, by uv_hrtime() */
     /* Of the workers. */
     uv_mutex_t mutex;   /* protects the lists; never held while a thread is woken */
     struct list queued; /* only while no thread waits */

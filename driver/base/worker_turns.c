@@ -12,8 +12,9 @@
 #include "driver/base/worker.h"
 #include "driver/base/worker_pool.h"
 
-/* So long the loop may stand still for one piece of work. A volume takes a tenth of it. */
-enum { PATIENCE_NS = 2 * 1000 * 1000 };
+/* For how long the loop may stand still for one piece of work, at least and at most. A volume takes a tenth
+ * of it. */
+enum { PATIENCE_MIN_NS = 2 * 1000 * 1000, PATIENCE_MAX_NS = 2 * PATIENCE_MIN_NS };
 
 struct runner {
     struct worker_pool *pool;
@@ -39,11 +40,24 @@ bool worker_turns_take(struct worker_pool *pool, struct work *work)
 
 /* --- the two threads --- */
 
-static void set_patience(struct worker_pool *pool, long ns)
+static void set_timer(struct worker_pool *pool, long ns)
 {
-    const struct itimerspec patience = {.it_value = {.tv_nsec = ns}};
+    const struct itimerspec time = {.it_value = {.tv_nsec = ns}};
 
-    (void)timerfd_settime(pool->patience_fd, 0, &patience, NULL);
+    (void)timerfd_settime(pool->timer_fd, 0, &time, NULL);
+}
+
+/* The other runner is to look after the work that begins. To start a timer for it, and to stop it afterwards,
+ * would have the processor's clock programmed anew twice, which costs a virtual machine 10 us. So one timer
+ * serves for all works that begin in its first half, and expires after the last one for nothing. */
+static void have_watched(struct worker_pool *pool)
+{
+    uint64_t now = uv_hrtime();
+
+    if (atomic_load(&pool->deadline) >= now + PATIENCE_MIN_NS)
+        return;
+    atomic_store(&pool->deadline, now + PATIENCE_MAX_NS);
+    set_timer(pool, PATIENCE_MAX_NS);
 }
 
 /* Works instead of running the loop. False: the other runner has lost patience and runs it now; the work is
@@ -53,11 +67,10 @@ static bool work_alone(struct runner *runner, struct work *work)
     struct worker_pool *pool = runner->pool;
     unsigned self = runner->number;
 
-    atomic_store(&pool->occupied, self);
-    set_patience(pool, PATIENCE_NS);
+    atomic_store(&pool->occupied, self); /* first: a timer that expires meanwhile finds this work */
+    have_watched(pool);
     work->run(work->job);
     if (atomic_compare_exchange_strong(&pool->occupied, &self, 0)) {
-        set_patience(pool, 0);
         uv_update_time(pool->loop);
         worker_pool_finish(pool, work);
         return true;
@@ -87,21 +100,29 @@ static bool run_loop(struct runner *runner)
     }
 }
 
-/* Waits until the other one has worked for too long. False: the loop has ended. */
-static bool wait_for_loop(struct runner *runner)
+/* The loop is this one's if the other one has worked for too long. A timer that was started again just before
+ * it expired says nothing. */
+static bool take_over(struct runner *runner)
 {
     struct worker_pool *pool = runner->pool;
     unsigned other = 3 - runner->number;
+
+    return uv_hrtime() >= atomic_load(&pool->deadline) &&
+           atomic_compare_exchange_strong(&pool->occupied, &other, 0);
+}
+
+/* False: the loop has ended. */
+static bool wait_for_loop(struct runner *runner)
+{
+    struct worker_pool *pool = runner->pool;
     uint64_t expirations;
     bool is_mine = false;
 
     atomic_store(&pool->waits, true);
     while (!is_mine && !atomic_load(&pool->ended)) {
-        unsigned occupied = other;
-
-        while (read(pool->patience_fd, &expirations, sizeof(expirations)) < 0 && errno == EINTR)
+        while (read(pool->timer_fd, &expirations, sizeof(expirations)) < 0 && errno == EINTR)
             ;
-        is_mine = atomic_compare_exchange_strong(&pool->occupied, &occupied, 0);
+        is_mine = take_over(runner);
     }
     atomic_store(&pool->waits, false);
     return is_mine;
@@ -115,7 +136,7 @@ static void take_turns(struct runner *runner, bool begins)
     while (has_loop) {
         if (run_loop(runner)) {
             atomic_store(&pool->ended, true);
-            set_patience(pool, 1);
+            set_timer(pool, 1);
             return;
         }
         has_loop = wait_for_loop(runner);
@@ -142,13 +163,14 @@ void worker_pool_run(uv_loop_t *loop, worker_loop_is_quiet *is_quiet, const void
     pool->is_quiet = is_quiet;
     pool->is_quiet_arg = arg;
     atomic_store(&pool->ended, false);
-    pool->patience_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (pool->patience_fd < 0 || uv_thread_create_ex(&thread, &options, run_second, &second) != 0) {
+    atomic_store(&pool->deadline, 0);
+    pool->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (pool->timer_fd < 0 || uv_thread_create_ex(&thread, &options, run_second, &second) != 0) {
         (void)uv_run(loop, UV_RUN_DEFAULT); /* the workers do everything */
     } else {
         take_turns(&first, /* begins= */ true);
         (void)uv_thread_join(&thread);
     }
-    if (pool->patience_fd >= 0)
-        (void)close(steal_fd(&pool->patience_fd));
+    if (pool->timer_fd >= 0)
+        (void)close(steal_fd(&pool->timer_fd));
 }

@@ -9,11 +9,19 @@
 #include <malloc.h>
 #include <protobuf-c/protobuf-c.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/base/secret_arena.h"
 #include "common/base/secret_cache.h"
+
+enum { WIPE_PAGES_MIN = 128 * 1024 };
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
 
 struct secret {
     size_t len;
@@ -160,12 +168,30 @@ char *secret_strdup(const char *text)
     return copy;
 }
 
+/* A peer may make a block large and write little of it (a length that it announces). So of a large one the
+ * kernel takes the pages back, which wipes them as well and touches none that were never written. Before 5.18
+ * it does not take locked pages back: they are overwritten. */
+static void wipe_block(uint8_t *block, size_t size)
+{
+    if (size < WIPE_PAGES_MIN) {
+        secret_wipe(block, size);
+        return;
+    }
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t head = -(uintptr_t)block & (page - 1), pages = (size - head) & ~(page - 1);
+    if (madvise(block + head, pages, MADV_DONTNEED_LOCKED) == -1 &&
+        madvise(block + head, pages, MADV_DONTNEED) == -1)
+        secret_wipe(block + head, pages);
+    secret_wipe(block, head);
+    secret_wipe(block + head + pages, size - head - pages);
+}
+
 void secret_free(void *ptr)
 {
     if (ptr == NULL)
         return;
     size_t usable = usable_size(ptr);
-    secret_wipe(ptr, usable);
+    wipe_block(ptr, usable);
     if (secret_cache_put(ptr, usable))
         return;
     if (secret_arena_owns(ptr))

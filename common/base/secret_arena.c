@@ -37,6 +37,7 @@ struct arena {
     uint8_t *base; /* NULL = there is none */
     size_t size;
     uint8_t *state;
+    enum secret_arena_rest rest;
     struct list free[ORDERS];
     pthread_mutex_t mutex;
     atomic_uint_fast64_t overflows;
@@ -109,7 +110,7 @@ static uint8_t *map_locked(size_t size, struct error **err)
     return base;
 }
 
-size_t secret_arena_create(size_t bytes, struct error **err)
+size_t secret_arena_create(size_t bytes, enum secret_arena_rest rest, struct error **err)
 {
     size_t size = usable(bytes);
 
@@ -126,6 +127,7 @@ size_t secret_arena_create(size_t bytes, struct error **err)
         return 0;
     }
     arena.size = size;
+    arena.rest = rest;
     for (unsigned i = 0; i < ORDERS; i++)
         list_init(&arena.free[i]);
     put_free(arena.base, order_of(size));
@@ -212,7 +214,8 @@ void secret_arena_free(void *ptr)
 
 void secret_arena_count_overflow(void)
 {
-    atomic_fetch_add(&arena.overflows, 1);
+    if (arena.rest == SECRET_ARENA_REST_NOT_LOCKED)
+        atomic_fetch_add(&arena.overflows, 1);
 }
 
 uint64_t secret_arena_overflows(void)

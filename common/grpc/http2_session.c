@@ -300,8 +300,36 @@ static nghttp2_session_callbacks *make_callbacks(void)
     return callbacks;
 }
 
+static void *memory_alloc(size_t size, void *arg)
+{
+    (void)arg;
+    return secret_malloc(size);
+}
+
+static void *memory_alloc_zeroed(size_t count, size_t size, void *arg)
+{
+    (void)arg;
+    return secret_calloc(count, size);
+}
+
+static void *memory_resize(void *ptr, size_t size, void *arg)
+{
+    (void)arg;
+    return secret_realloc(ptr, size);
+}
+
+static void memory_free(void *ptr, void *arg)
+{
+    (void)arg;
+    secret_free(ptr);
+}
+
 static int make_session(struct http2_session *session)
 {
+    /* Copied. Frames and header fields carry tokens and parts of secrets, and the same few blocks serve all
+     * requests (secret_cache.h). */
+    nghttp2_mem memory = {
+        .malloc = memory_alloc, .free = memory_free, .calloc = memory_alloc_zeroed, .realloc = memory_resize};
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *option = NULL;
     int rc = -1;
@@ -317,9 +345,9 @@ static int make_session(struct http2_session *session)
         nghttp2_option_set_no_auto_window_update(option, 1); /* open_window() does it */
     }
     if (session->role == HTTP2_SERVER)
-        rc = nghttp2_session_server_new2(&session->nghttp2, callbacks, session, option);
+        rc = nghttp2_session_server_new3(&session->nghttp2, callbacks, session, option, &memory);
     else
-        rc = nghttp2_session_client_new2(&session->nghttp2, callbacks, session, option);
+        rc = nghttp2_session_client_new3(&session->nghttp2, callbacks, session, option, &memory);
 out:
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

@@ -45,6 +45,15 @@ static int lock_all(struct error **err)
     return 0;
 }
 
+static int make_arena(size_t bytes, enum secret_arena_rest rest, struct error **err)
+{
+    if (secret_arena_create(bytes, rest, err) == 0)
+        return -1;
+    secret_cache_trim(); /* blocks from before do not belong to it */
+    tls_memory_use_arena();
+    return 0;
+}
+
 static enum memory_lock lock(enum memory_lock_rights rights, struct error **err)
 {
     rlim_t limit;
@@ -52,15 +61,13 @@ static enum memory_lock lock(enum memory_lock_rights rights, struct error **err)
     if (SANITIZED)
         return MEMORY_LOCK_NONE;
     limit = raise_limit();
-    if (rights == MEMORY_LOCK_RIGHTS_KEPT && capabilities_have(CAP_IPC_LOCK))
-        limit = RLIM_INFINITY;
-    if (limit == RLIM_INFINITY)
-        return lock_all(err) == 0 ? MEMORY_LOCK_ALL : MEMORY_LOCK_NONE;
-    if (secret_arena_create((size_t)limit, err) == 0)
+    if (limit != RLIM_INFINITY && (rights != MEMORY_LOCK_RIGHTS_KEPT || !capabilities_have(CAP_IPC_LOCK)))
+        return make_arena((size_t)limit, SECRET_ARENA_REST_NOT_LOCKED, err) == 0 ? MEMORY_LOCK_SECRETS
+                                                                                 : MEMORY_LOCK_NONE;
+    if (lock_all(err) < 0)
         return MEMORY_LOCK_NONE;
-    secret_cache_trim(); /* blocks from before are not locked */
-    tls_memory_use_arena();
-    return MEMORY_LOCK_SECRETS;
+    (void)make_arena(SECRET_ARENA_BYTES_MAX, SECRET_ARENA_REST_LOCKED, /* err= */ NULL); /* for speed only */
+    return MEMORY_LOCK_ALL;
 }
 
 static const struct metric_desc locked_desc = {

@@ -23,13 +23,13 @@ static int make_arena(void **state)
 {
     (void)state;
     /* the largest power of two */
-    return secret_arena_create(ARENA + 100000, NULL) == ARENA ? 0 : -1;
+    return secret_arena_create(ARENA + 100000, SECRET_ARENA_REST_NOT_LOCKED, NULL) == ARENA ? 0 : -1;
 }
 
 static void only_one_arena_of_a_sensible_size_can_be_made(void **state)
 {
     (void)state;
-    assert_int_equal(secret_arena_create(ARENA, NULL), 0);
+    assert_int_equal(secret_arena_create(ARENA, SECRET_ARENA_REST_NOT_LOCKED, NULL), 0);
 }
 
 /* The kernel's own view of a page: "lo" among the VmFlags of its mapping. */
@@ -185,7 +185,7 @@ static void kept_blocks_leave_the_arena_to_others(void **state)
 
 static void blocks_are_wiped_when_they_are_freed(void **state)
 {
-    static const size_t sizes[] = {1, 63, 64, 1000, 100000};
+    static const size_t sizes[] = {1, 63, 64, 1000, 100000, 200000};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {

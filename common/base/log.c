@@ -15,6 +15,7 @@
 
 #include "common/base/decimal.h"
 #include "common/base/log_sink.h"
+#include "common/base/uninitialized.h"
 #include "common/base/utf8.h"
 
 enum {
@@ -291,7 +292,7 @@ static void end_line(struct line *line)
 static size_t note_dropped(uint64_t dropped, char text[LOG_SINK_NOTE_MAX], void *arg)
 {
     const struct log_field field = LOG_UINT("lines", dropped);
-    struct line line;
+    UNINITIALIZED struct line line;
 
     begin_line(&line, arg, LOG_LEVEL_WARNING, 0, __FILE__, __LINE__,
                "lines of this log were dropped, because they were not read");
@@ -310,7 +311,7 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
         return;
     int saved_errno = errno;
 
-    struct line line;
+    UNINITIALIZED struct line line;
     begin_line(&line, log, level, verbosity, file, line_number, message);
     for (; fields->key != NULL; fields++)
         put_field(&line, fields);

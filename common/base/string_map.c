@@ -10,6 +10,8 @@
 #include "common/base/secret.h"
 #include "common/base/utf8.h"
 
+enum { CAPACITY_MIN = 4 };
+
 /* The index of `key`, or where it belongs; *ret_found says which. */
 static size_t locate(const struct string_map *map, const char *key, bool *ret_found)
 {
@@ -43,14 +45,15 @@ static bool copy_entry(const char *key, const char *value, struct string_map_ent
     return true;
 }
 
-/* Makes space for one more entry. The capacity is the power of two that is not less than `n`. */
+/* Makes space for one more entry. The capacity is a power of two, not less than `n` and CAPACITY_MIN. */
 static bool reserve(struct string_map *map)
 {
-    if ((map->n & (map->n - 1)) != 0)
+    bool is_full = map->n >= CAPACITY_MIN && (map->n & (map->n - 1)) == 0;
+    if (map->entries != NULL && !is_full)
         return true;
-    /* The array holds pointers only, so a plain realloc leaves no secret behind. */
-    struct string_map_entry *entries =
-        reallocarray(map->entries, map->n == 0 ? 1 : 2 * map->n, sizeof(*entries));
+    size_t capacity = is_full ? 2 * map->n : CAPACITY_MIN;
+    /* It holds pointers only, but blocks of the wiping allocator are the quicker ones. */
+    struct string_map_entry *entries = secret_realloc(map->entries, capacity * sizeof(*entries));
     if (entries == NULL)
         return false;
     map->entries = entries;
@@ -172,6 +175,6 @@ void string_map_finish(struct string_map *map)
 {
     for (size_t i = 0; i < map->n; i++)
         secret_free(map->entries[i].value);
-    free(map->entries);
+    secret_free(map->entries);
     *map = (struct string_map){0};
 }

@@ -16,6 +16,21 @@ enum {
     PSEUDO_STATUS = 1 << 4,
 };
 
+/* With its length: each field is compared with several names. */
+struct header_name {
+    const char *text;
+    size_t len;
+};
+#define HEADER_NAME(text)                                                                                    \
+    {                                                                                                        \
+        (text), sizeof(text) - 1                                                                             \
+    }
+
+static bool is_name(const char *name, size_t len, const struct header_name *other)
+{
+    return len == other->len && memcmp(name, other->text, len) == 0;
+}
+
 /* RFC 9110, section 5.6.2 (token), without upper case: RFC 9113, section 8.2.1. */
 static bool name_valid(const char *name, size_t len)
 {
@@ -45,21 +60,21 @@ static bool value_valid(const char *value, size_t len)
 static bool pseudo_valid(struct header_check *check, const char *name, size_t len)
 {
     static const struct {
-        const char *name;
+        struct header_name name;
         enum header_block kind;
         uint32_t bit;
     } known[] = {
-        {":method", HEADER_BLOCK_REQUEST, PSEUDO_METHOD},
-        {":scheme", HEADER_BLOCK_REQUEST, PSEUDO_SCHEME},
-        {":authority", HEADER_BLOCK_REQUEST, PSEUDO_AUTHORITY},
-        {":path", HEADER_BLOCK_REQUEST, PSEUDO_PATH},
-        {":status", HEADER_BLOCK_RESPONSE, PSEUDO_STATUS},
+        {HEADER_NAME(":method"), HEADER_BLOCK_REQUEST, PSEUDO_METHOD},
+        {HEADER_NAME(":scheme"), HEADER_BLOCK_REQUEST, PSEUDO_SCHEME},
+        {HEADER_NAME(":authority"), HEADER_BLOCK_REQUEST, PSEUDO_AUTHORITY},
+        {HEADER_NAME(":path"), HEADER_BLOCK_REQUEST, PSEUDO_PATH},
+        {HEADER_NAME(":status"), HEADER_BLOCK_RESPONSE, PSEUDO_STATUS},
     };
 
     if (check->regular_seen)
         return false;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].kind != check->kind || !metadata_equal(name, len, known[i].name))
+        if (known[i].kind != check->kind || !is_name(name, len, &known[i].name))
             continue;
         if (check->pseudo_seen & known[i].bit)
             return false;
@@ -91,14 +106,15 @@ static bool content_length_valid(struct header_check *check, const char *value, 
 static bool regular_valid(struct header_check *check, const char *name, size_t name_len, const char *value,
                           size_t value_len)
 {
-    static const char *const forbidden[] = {"connection", "keep-alive", "proxy-connection",
-                                            "transfer-encoding", "upgrade"};
+    static const struct header_name forbidden[] = {HEADER_NAME("connection"), HEADER_NAME("keep-alive"),
+                                                   HEADER_NAME("proxy-connection"),
+                                                   HEADER_NAME("transfer-encoding"), HEADER_NAME("upgrade")};
 
     check->regular_seen = true;
     if (!name_valid(name, name_len))
         return false;
     for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
-        if (metadata_equal(name, name_len, forbidden[i]))
+        if (is_name(name, name_len, &forbidden[i]))
             return false;
     }
     if (metadata_equal(name, name_len, "te"))

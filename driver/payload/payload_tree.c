@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "common/base/uninitialized.h"
 #include "driver/payload/payload.h"
 
 #ifndef STATX_ATTR_MOUNT_ROOT
@@ -28,10 +29,15 @@ int payload_tree_open_dir(int dir_fd, const char *name)
     return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+void payload_tree_list_init(struct payload_tree_list *list, int fd)
+{
+    list->fd = fd;
+    list->at = list->len = 0;
+}
+
 int payload_tree_list_open(struct payload_tree_list *list, int dir_fd)
 {
-    list->fd = payload_tree_open_dir(dir_fd, ".");
-    list->at = list->len = 0;
+    payload_tree_list_init(list, payload_tree_open_dir(dir_fd, "."));
     return list->fd < 0 ? -1 : 0;
 }
 
@@ -227,8 +233,8 @@ static int remove_entry(int dir_fd, const char *name, unsigned char type, unsign
         errno = ELOOP;
         return -1;
     }
-    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
-    list.fd = payload_tree_open_dir(dir_fd, name);
+    cleanup_payload_tree_list UNINITIALIZED struct payload_tree_list list;
+    payload_tree_list_init(&list, payload_tree_open_dir(dir_fd, name));
     if (list.fd < 0)
         return errno == ENOENT ? 0 : -1;
     if (payload_tree_is_mount(list.fd, dir_fd)) {
@@ -247,7 +253,7 @@ int payload_tree_remove(int dir_fd, const char *name)
 
 int payload_tree_empty(int dir_fd)
 {
-    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    cleanup_payload_tree_list UNINITIALIZED struct payload_tree_list list;
     return payload_tree_list_open(&list, dir_fd) < 0 ? -1 : remove_entries(&list, 0);
 }
 

@@ -36,6 +36,9 @@ struct payload_tree_list {
 };
 #define PAYLOAD_TREE_LIST_INIT ((struct payload_tree_list){.fd = -1})
 
+/* Of the directory behind `fd`, which the list takes over; -1: there are no entries. */
+void payload_tree_list_init(struct payload_tree_list *list, int fd);
+
 /* Lists dir_fd itself (may be O_PATH). On failure the list is empty. */
 int payload_tree_list_open(struct payload_tree_list *list, int dir_fd);
 

@@ -26,14 +26,27 @@ static uint64_t random_number(void)
     return number % 10000000000U;
 }
 
+static char *put_part(char *at, int number, unsigned width, char delimiter)
+{
+    at += decimal_write(at, (uint64_t)number, width, '0');
+    *at = delimiter;
+    return at + 1;
+}
+
+/* "..2026_01_31_23_59_59.1234567890" */
 struct payload_version_name payload_version_make_name(void)
 {
-    struct payload_version_name name = {0};
+    struct payload_version_name name = {.text = ".."};
     time_t now = time(NULL);
     struct tm utc = {0};
     (void)gmtime_r(&now, &utc);
-    size_t len = strftime(name.text, sizeof(name.text), "..%Y_%m_%d_%H_%M_%S.", &utc);
-    (void)decimal_text(name.text + len, random_number());
+    char *at = put_part(name.text + 2, utc.tm_year + 1900, 4, '_');
+    at = put_part(at, utc.tm_mon + 1, 2, '_');
+    at = put_part(at, utc.tm_mday, 2, '_');
+    at = put_part(at, utc.tm_hour, 2, '_');
+    at = put_part(at, utc.tm_min, 2, '_');
+    at = put_part(at, utc.tm_sec, 2, '.');
+    (void)decimal_text(at, random_number());
     return name;
 }
 

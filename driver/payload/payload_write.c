@@ -81,7 +81,7 @@ static int fill_version(const struct write *write, int version_fd, struct error 
 static int make_link(struct write *write, int dir_fd, const char *name, struct error **err)
 {
     char target[sizeof(PAYLOAD_DATA_LINK "/") + NAME_MAX];
-    (void)snprintf(target, sizeof(target), PAYLOAD_DATA_LINK "/%s", name);
+    (void)stpcpy(stpcpy(target, PAYLOAD_DATA_LINK "/"), name);
     return symlinkat(target, dir_fd, name) == 0 ? 0 : fail(write, errno, "make link", name, err);
 }
 

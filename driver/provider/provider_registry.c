@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/list.h"
+#include "common/base/uninitialized.h"
 
 enum { ENTRIES_SEEN_MAX = 256, NAMES_MAX_BYTES = 512 }; /* of a directory of sockets, for an error */
 
@@ -285,7 +287,7 @@ struct provider_ref *provider_registry_find(struct provider_registry *registry, 
     struct connection *connection;
     struct socket_identity identity;
     struct provider_ref *ref;
-    char path[4096];
+    UNINITIALIZED char path[PATH_MAX];
 
     if (!name_valid(name)) {
         (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,

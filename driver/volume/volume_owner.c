@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "common/base/uninitialized.h"
 #include "driver/payload/payload_tree.h"
 #include "driver/volume/mount_table.h"
 #include "driver/volume/target_path.h"
@@ -25,20 +26,20 @@ enum {
 
 /* --- marks --- */
 
-struct mark {
-    char text[MARK_MAX];
-};
-
-/* "-" for a path that is not of the kubelet's shape: such a volume is known to be one, but not whose. */
-static struct mark mark_of(const char *path)
+/* The length of the mark. "-" for a path that is not of the kubelet's shape: such a volume is known to be
+ * one, but not whose. */
+static size_t make_mark(const char *path, char ret[MARK_MAX])
 {
-    struct mark mark = {.text = "-"};
     struct target_path target;
-    if (target_path_parse(path, &target) && target.pod_uid_len <= NAME_MAX &&
-        target.volume_name_len <= NAME_MAX)
-        (void)snprintf(mark.text, sizeof(mark.text), "%.*s/%.*s", (int)target.pod_uid_len, target.pod_uid,
-                       (int)target.volume_name_len, target.volume_name);
-    return mark;
+    if (!target_path_parse(path, &target) || target.pod_uid_len > NAME_MAX ||
+        target.volume_name_len > NAME_MAX) {
+        ret[0] = '-';
+        return 1;
+    }
+    memcpy(ret, target.pod_uid, target.pod_uid_len);
+    ret[target.pod_uid_len] = '/';
+    memcpy(ret + target.pod_uid_len + 1, target.volume_name, target.volume_name_len);
+    return target.pod_uid_len + 1 + target.volume_name_len;
 }
 
 enum marked { MARKED_NOT, MARKED_AS_THIS, MARKED_AS_ANOTHER };
@@ -46,13 +47,13 @@ enum marked { MARKED_NOT, MARKED_AS_THIS, MARKED_AS_ANOTHER };
 static enum marked read_mark(int fd, const char *path)
 {
     static const char *const earlier[] = {VOLUME_CHECKED_ATTRIBUTE, VOLUME_METADATA_ATTRIBUTE};
-    struct mark expected = mark_of(path);
-    char text[MARK_MAX];
+    UNINITIALIZED char expected[MARK_MAX];
+    UNINITIALIZED char text[MARK_MAX];
+    size_t expected_len = make_mark(path, expected);
     ssize_t len = payload_tree_get_attribute(fd, VOLUME_TARGET_ATTRIBUTE, text, sizeof(text));
     if (len >= 0)
-        return (size_t)len == strlen(expected.text) && memcmp(text, expected.text, (size_t)len) == 0
-                   ? MARKED_AS_THIS
-                   : MARKED_AS_ANOTHER;
+        return (size_t)len == expected_len && memcmp(text, expected, expected_len) == 0 ? MARKED_AS_THIS
+                                                                                        : MARKED_AS_ANOTHER;
     if (errno != ENODATA)
         return errno == ERANGE ? MARKED_AS_ANOTHER : MARKED_NOT;
     for (size_t i = 0; i < ARRAY_SIZE(earlier); i++)
@@ -63,8 +64,8 @@ static enum marked read_mark(int fd, const char *path)
 
 bool volume_owner_mark(int fd, const char *path)
 {
-    struct mark mark = mark_of(path);
-    return payload_tree_set_attribute(fd, VOLUME_TARGET_ATTRIBUTE, mark.text, strlen(mark.text)) == 0;
+    UNINITIALIZED char mark[MARK_MAX];
+    return payload_tree_set_attribute(fd, VOLUME_TARGET_ATTRIBUTE, mark, make_mark(path, mark)) == 0;
 }
 
 /* --- without marks: how it was mounted --- */

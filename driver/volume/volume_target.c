@@ -17,6 +17,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/base/decimal.h"
+#include "common/base/uninitialized.h"
 #include "driver/payload/payload_tree.h"
 #include "driver/volume/target_path.h"
 #include "driver/volume/volume_owner.h"
@@ -156,7 +158,7 @@ static int open_parent_cached(char *parent, size_t pods_len)
 
 bool volume_target_is_surely_absent(const char *path)
 {
-    char parent[PATH_MAX];
+    UNINITIALIZED char parent[PATH_MAX];
     struct target_path kubelet_path;
     struct volume_target target = {.path = path};
     if (!target_path_parse(path, &kubelet_path) || split_path(&target, parent, /* err= */ NULL) < 0)
@@ -178,7 +180,7 @@ static int refuse_parent(const struct volume_target *target, struct error **err)
 int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
                        struct error **err)
 {
-    char parent[PATH_MAX];
+    UNINITIALIZED char parent[PATH_MAX];
     struct target_path kubelet_path;
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     target.path = path;
@@ -280,8 +282,11 @@ int volume_target_inspect(struct volume_target *target, struct error **err)
 
 static int unmount(struct volume_target *target, struct error **err)
 {
-    char path[64 + NAME_MAX];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", target->parent_fd, target->name);
+    UNINITIALIZED char path[64 + NAME_MAX];
+    static const char directories[] = "/proc/self/fd/";
+    char number[DECIMAL_MAX + 1];
+    char *end = stpcpy(stpcpy(path, directories), decimal_text(number, (uint64_t)target->parent_fd));
+    (void)stpcpy(stpcpy(end, "/"), target->name);
     bool lazy = target->kind == VOLUME_TARGET_CORRUPT; /* a clean unmount might wait for the lost server */
     if (target->fd >= 0)
         (void)close(steal_fd(&target->fd)); /* which would keep the mount busy */

@@ -154,6 +154,8 @@ void http_call_release(struct http_call *call);
 enum http_hop http_call_failure(const struct http_call *call, struct error **err);
 /* The same for a call whose deadline has passed. */
 enum http_hop http_call_timed_out(const struct http_call *call, struct error **err);
+/* Whether a transfer failed before its connection stood, and not for a certificate: nothing was sent. */
+bool http_call_got_no_connection(const struct http_call *call);
 
 /* --- dispatch.c: when a call is handed to curl, and when it is taken back --- */
 
@@ -171,8 +173,11 @@ uint64_t http_call_wake_ms(const struct http_call *call);
 /* Whether the connection of a call has fallen silent (host_late_ms()). */
 bool http_call_is_late(const struct http_call *call);
 /* Drops the connection of a late call, and those of its host that may be as dead: their calls start again, or
- * become FAILED. */
+ * become FAILED. One that has no connection yet starts again on those that serve its host. */
 void http_call_drop_connection(struct http_call *call);
+/* A failed call starts again if its own connection was turned away beside others that stand (host.h). False:
+ * the failure is for the caller. Not inside curl. */
+bool http_call_try_again(struct http_call *call, const struct error *reason);
 /* The loop time at which the lookup and the TCP and TLS handshakes must be done. */
 uint64_t http_call_connect_deadline(const struct http_call *call);
 /* Starts the call's timer. */

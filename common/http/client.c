@@ -288,6 +288,8 @@ static void deliver_finished(struct http_call *call)
     }
     cleanup_error struct error *error = NULL;
     enum http_hop hop = http_call_failure(call, &error);
+    if (http_call_try_again(call, error))
+        return;
     if (hop == HTTP_HOP_CONNECT && !call->target.peer_is_address)
         resolver_invalidate(call->client->resolver, call->target.peer_host);
     call_deliver(call, hop, error);
@@ -350,7 +352,8 @@ static void register_metrics(struct http_client *client, struct metrics *metrics
     };
     static const struct metric_desc restarted = {
         .name = "http_requests_restarted_total",
-        .help = "HTTP requests that were started again because their connection fell silent",
+        .help =
+            "HTTP requests that were started again because their connection fell silent or was not let through",
         .type = METRIC_COUNTER,
     };
     static const struct metric_desc waiting = {

@@ -45,6 +45,9 @@ uint64_t http_call_connect_deadline(const struct http_call *call)
 static uint64_t late_at(const struct http_call *call)
 {
     const struct http_connection *connection = call->connection;
+    if (connection == NULL && !call->restarted && host_has_let_through(call->host) &&
+        host_opens(call->host, call))
+        return add_ms(call->sent_ms, host_connect_late_ms(call->host));
     if (!call->may_be_late || connection == NULL)
         return UINT64_MAX;
     uint64_t heard = connection->heard_ms > call->sent_ms ? connection->heard_ms : call->sent_ms;
@@ -100,13 +103,14 @@ static void send_call(struct http_call *call)
         return;
     }
     host->in_flight++;
+    call->sent_ms = now;
     call->state = CALL_TRANSFER;
     http_call_arm_timer(call);
 }
 
 void http_host_pump(struct http_client *client, struct http_host *host)
 {
-    while (!client->destroyed && host->in_flight < host_limit(host)) {
+    while (!client->destroyed && host->in_flight < host_limit(host, uv_now(client->loop))) {
         struct queue_entry *entry = request_queue_next(&host->queue);
         if (entry == NULL)
             return;
@@ -194,14 +198,14 @@ static bool has_bytes(const struct http_connection *connection)
 bool http_call_is_late(const struct http_call *call)
 {
     return call->state == CALL_TRANSFER && late_at(call) <= uv_now(call->client->loop) &&
-           !has_bytes(call->connection);
+           (call->connection == NULL || !has_bytes(call->connection));
 }
 
-static void start_again(struct http_call *call)
+static void start_again(struct http_call *call, bool fresh)
 {
     call->restarted = true;
     call->queued_ms = call->connect_from_ms = uv_now(call->client->loop);
-    http_call_reset(call, /* fresh= */ call->host->protocol != HOST_HTTP2);
+    http_call_reset(call, fresh);
     call->state = CALL_QUEUED;
     request_queue_add_again(&call->host->queue, &call->entry);
     metric_add(call->client->metrics.waiting, no_labels, 1);
@@ -215,7 +219,7 @@ static void take_back(struct http_call *call)
     uint64_t silent_ms = uv_now(call->client->loop) - call->sent_ms;
     leave_curl(call);
     if (call->repeatable && !call->restarted) {
-        start_again(call);
+        start_again(call, /* fresh= */ call->host->protocol != HOST_HTTP2);
         return;
     }
     (void)error_set(&error, GRPC_STATUS_UNAVAILABLE,
@@ -256,12 +260,48 @@ static void shut_idle(const struct http_host *host)
     }
 }
 
+/* --- connections that are not let through --- */
+
+static void turned_away(struct http_call *call, const struct error *reason)
+{
+    struct http_host *host = call->host;
+    leave_curl(call);
+    if (host_turned_away(host, uv_now(call->client->loop)))
+        log_warning(call->client->log,
+                    "some connections were not let through, sending fewer requests at a time",
+                    LOG_STR("host", host->name), LOG_UINT("port", host->port), LOG_ERR(reason));
+    start_again(call, /* fresh= */ false);
+    http_host_pump(call->client, host);
+}
+
+bool http_call_try_again(struct http_call *call, const struct error *reason)
+{
+    if (!http_call_got_no_connection(call) || !host_has_let_through(call->host))
+        return false;
+    if (call->restarted) {
+        host_turned_away_again(call->host);
+        return false;
+    }
+    turned_away(call, reason);
+    return true;
+}
+
+/* --- dropping a connection --- */
+
 void http_call_drop_connection(struct http_call *call)
 {
     struct http_client *client = call->client;
     struct http_host *host = call->host;
     uint64_t sent_ms = call->sent_ms;
     uint64_t silent_ms = uv_now(client->loop) - sent_ms;
+    if (call->connection == NULL) {
+        cleanup_error struct error *error = NULL;
+        (void)error_set(&error, GRPC_STATUS_UNAVAILABLE,
+                        "connect to %s:%u: no connection within %" PRIu64 " ms", call->target.peer_host,
+                        call->target.peer_port, silent_ms);
+        turned_away(call, error);
+        return;
+    }
     unsigned dropped = 0;
     for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
         struct http_connection *connection = container_of(link, struct http_connection, link);
@@ -294,12 +334,13 @@ static void forget_socket(const struct http_client *client, curl_socket_t fd)
  * gives up after 15 minutes. */
 int http_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
-    const struct http_call *call = arg;
+    struct http_call *call = arg;
     (void)purpose;
     unsigned ms = HTTP_DEAD_PEER_MS;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)); /* best effort */
     forget_socket(call->client, fd); /* an attempt of which curl did not say that it closed it */
     (void)host_connection_add(call->host, fd, call, uv_now(call->client->loop));
+    http_call_arm_timer(call);
     return CURL_SOCKOPT_OK;
 }
 
@@ -338,12 +379,15 @@ int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-con
     leave_connection(call);
     if (call->resolve != NULL)
         host_gave_addresses(call->host, call->addresses, call->resolve_ms);
+    uint64_t begun_ms = call->sent_ms;
     call->sent_ms = uv_now(call->client->loop);
     call->connection = host_connection_at(call->host, local_port > 0 ? (unsigned)local_port : 0);
     if (call->connection != NULL) {
         if (!list_empty(&call->connection->calls))
             host_shares_connection(call->host);
         list_insert_before(&call->connection->calls, &call->on_connection);
+        if (!call->connection->ready)
+            host_connected(call->host, call->sent_ms - begun_ms);
         call->connection->ready = true;
         call->may_be_late = call->connection->kept && !call->slow && !call->restarted;
     }

@@ -191,6 +191,23 @@ static enum http_hop exchange_failed(const struct http_call *call, struct error 
     return HTTP_HOP_RECEIVE;
 }
 
+bool http_call_got_no_connection(const struct http_call *call)
+{
+    switch (call->result) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+        break;
+    default:
+        return false;
+    }
+    return stage_of(call) != STAGE_RESPONSE && trust_refusal(call->trust) == NULL;
+}
+
 enum http_hop http_call_failure(const struct http_call *call, struct error **err)
 {
     const struct call_target *t = &call->target;

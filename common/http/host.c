@@ -4,6 +4,7 @@
 #include "common/http/host.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,16 @@ bool host_is_connected(const struct http_host *host)
     return ready_connections(host) > 0;
 }
 
-unsigned host_limit(const struct http_host *host)
+static unsigned let_now(const struct http_host *host, uint64_t now_ms)
+{
+    uint64_t doublings = (now_ms - host->let_ms) / HOST_LIMITED_MS;
+    if (host->connections_let == 0 || doublings >= CHAR_BIT * sizeof(unsigned))
+        return host->connections_max;
+    uint64_t let = (uint64_t)host->connections_let << doublings;
+    return let < host->connections_max ? (unsigned)let : host->connections_max;
+}
+
+unsigned host_limit(const struct http_host *host, uint64_t now_ms)
 {
     unsigned ready = 0;
     switch (host->protocol) {
@@ -147,11 +157,11 @@ unsigned host_limit(const struct http_host *host)
         return host->streams;
     case HOST_UNKNOWN:
         ready = ready_connections(host);
-        return ready < 2 ? ready + 1 : host->connections_max;
+        return ready < 2 ? ready + 1 : let_now(host, now_ms);
     case HOST_HTTP1:
         break;
     }
-    return host->connections_max;
+    return let_now(host, now_ms);
 }
 
 static unsigned busy_connections(const struct http_host *host)
@@ -180,14 +190,52 @@ void host_shares_connection(struct http_host *host)
         host->protocol = HOST_HTTP2;
 }
 
+bool host_has_let_through(const struct http_host *host)
+{
+    unsigned needed = host->protocol == HOST_HTTP1 ? 1 : 2; /* two of an unknown version: not HTTP/2 */
+    return host->protocol != HOST_HTTP2 && ready_connections(host) >= needed;
+}
+
+/* Those in flight may still be turned away, those that stand were let through. */
+bool host_turned_away(struct http_host *host, uint64_t now_ms)
+{
+    bool is_news = host->connections_let == 0;
+    unsigned ready = ready_connections(host);
+    host->connections_let = host->in_flight > ready ? host->in_flight : ready;
+    host->let_ms = now_ms;
+    return is_news;
+}
+
+void host_turned_away_again(struct http_host *host)
+{
+    host->connections_let = 0;
+}
+
 /* --- time --- */
+
+/* The longest of late, slowly forgotten. */
+static void note_time(uint64_t *usual_ms, uint64_t ms)
+{
+    if (ms >= *usual_ms)
+        *usual_ms = ms;
+    else
+        *usual_ms -= (*usual_ms - ms + 7) / 8;
+}
 
 void host_took(struct http_host *host, uint64_t ms)
 {
-    if (ms >= host->usual_ms)
-        host->usual_ms = ms;
-    else
-        host->usual_ms -= (host->usual_ms - ms + 7) / 8;
+    note_time(&host->usual_ms, ms);
+}
+
+void host_connected(struct http_host *host, uint64_t ms)
+{
+    note_time(&host->usual_connect_ms, ms);
+}
+
+uint64_t host_connect_late_ms(const struct http_host *host)
+{
+    uint64_t late = 4 * host->usual_connect_ms;
+    return late > HOST_CONNECT_LATE_MS ? late : HOST_CONNECT_LATE_MS;
 }
 
 uint64_t host_late_ms(const struct http_host *host)
@@ -220,6 +268,16 @@ void host_connection_remove(struct http_connection *connection)
     assert(list_empty(&connection->calls));
     list_remove(&connection->link);
     free(connection);
+}
+
+bool host_opens(const struct http_host *host, const void *opener)
+{
+    for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
+        const struct http_connection *connection = container_of(link, struct http_connection, link);
+        if (!connection->ready && connection->opener == opener)
+            return true;
+    }
+    return false;
 }
 
 void host_forget_attempts(struct http_host *host, const void *opener)

@@ -15,6 +15,13 @@
  *                            connection carries them all, and one less while there are more than two.
  *                            So two connections do, however few streams the server allows on one.
  *
+ * What lies in between, or the host itself, may let fewer connections through over HTTP/1.1 and close,
+ * refuse, or never serve the others. A request whose connection is turned away like this while others to the
+ * host stand starts again on one of these, and from then on as many requests are in flight as have not been
+ * turned away: the next mount is not to find out once more, which may cost it seconds. The number is doubled
+ * every HOST_LIMITED_MS, for the reason may have gone, and forgotten when a request is turned away a second
+ * time: then it was not the number.
+ *
  * A host is known by name, port, and the peer of its connections (connect_to, a proxy). HOSTS_MAX are
  * remembered; those in use are never forgotten.
  */
@@ -37,7 +44,12 @@ enum {
     HOST_LATE_MIN_MS = 1000,
     HOST_LATE_MAX_MS = 2000,
 
+    HOST_CONNECT_LATE_MS = 3000, /* see host_connect_late_ms() */
+
     HOST_ADDRESSES_MS = 20 * 1000, /* see host_has_addresses() */
+
+    HOST_LIMITED_MS =
+        5 * 60 * 1000, /* a node seldom mounts more often, and to find out again costs a mount */
 };
 
 enum host_protocol { HOST_UNKNOWN, HOST_HTTP1, HOST_HTTP2 };
@@ -61,10 +73,13 @@ struct http_host {
     unsigned users; /* calls of any state */
     unsigned in_flight;
     unsigned connections_max;
+    unsigned connections_let; /* through, as it was found out at let_ms; 0 = no limit is known */
+    uint64_t let_ms;          /* loop time */
     unsigned streams;
     struct request_queue queue;
     struct list connections;
     uint64_t usual_ms;
+    uint64_t usual_connect_ms;
     char *addresses; /* of the peer, that curl was given last; NULL: none */
     uint64_t addresses_ms;
 };
@@ -98,7 +113,7 @@ struct http_host *host_table_get(struct host_table *table, const struct host_key
                                  unsigned connections_max);
 
 /* How many requests may be in flight. */
-unsigned host_limit(const struct http_host *host);
+unsigned host_limit(const struct http_host *host, uint64_t now_ms);
 
 /* Whether a connection stands. */
 bool host_is_connected(const struct http_host *host);
@@ -127,6 +142,25 @@ void host_took(struct http_host *host, uint64_t ms);
  * requests would be sent twice. */
 uint64_t host_late_ms(const struct http_host *host);
 
+/* Whether a connection over HTTP/1.1 stands. Then another one that is turned away says something about their
+ * number. */
+bool host_has_let_through(const struct http_host *host);
+
+/* Beside such ones a connection was turned away; its request is not in flight any more. True: no limit was
+ * known. */
+bool host_turned_away(struct http_host *host, uint64_t now_ms);
+
+/* So was that of a request that was started again: it is not the number. */
+void host_turned_away_again(struct http_host *host);
+
+/* A connection has come to stand `ms` after it was begun. */
+void host_connected(struct http_host *host, uint64_t ms);
+
+/* After how many milliseconds a connection that does not stand yet is taken for turned away, while others do:
+ * four times of what they took, which for a proxy far away are four round trips each, and not less than
+ * HOST_CONNECT_LATE_MS, because the handshakes of many connections share one processor. */
+uint64_t host_connect_late_ms(const struct http_host *host);
+
 /* --- connections --- */
 
 /* NULL on lack of memory: the connection is not watched. */
@@ -135,6 +169,9 @@ struct http_connection *host_connection_add(struct http_host *host, curl_socket_
 
 /* The socket is about to be closed; no call uses it. */
 void host_connection_remove(struct http_connection *connection);
+
+/* Whether a socket was made for this call that is no connection yet. */
+bool host_opens(const struct http_host *host, const void *opener);
 
 /* A call has ended: forgets the sockets that were made for it and never became connections. Before 8 curl
  * closes such a socket without a word. */

@@ -145,11 +145,11 @@ static void one_request_opens_the_first_connection_to_a_tls_host(void **state)
     host_table_init(&table);
     struct host_key plain = vault;
     plain.tls = false;
-    assert_int_equal(host_limit(host_table_get(&table, &plain, 32)), 32);
+    assert_int_equal(host_limit(host_table_get(&table, &plain, 32), 0), 32);
     struct http_host *host = host_table_get(&table, &vault, 32);
-    assert_int_equal(host_limit(host), 1);
+    assert_int_equal(host_limit(host, 0), 1);
     struct http_connection *connection = host_connection_add(host, 1000000, state, 0);
-    assert_int_equal(host_limit(host), 1);
+    assert_int_equal(host_limit(host, 0), 1);
     connection->ready = true;
     host_forget_attempts(host, state); /* it is one no more */
     (void)host_connection_add(host, 1000001, state, 0);
@@ -157,17 +157,17 @@ static void one_request_opens_the_first_connection_to_a_tls_host(void **state)
     assert_non_null(host_table_connection(&table, 1000001));
     host_forget_attempts(host, state);
     assert_null(host_table_connection(&table, 1000001));
-    assert_int_equal(host_limit(host), 2); /* does it share the connection? */
+    assert_int_equal(host_limit(host, 0), 2); /* does it share the connection? */
     struct http_connection *second = host_connection_add(host, 1000001, state, 0);
-    assert_int_equal(host_limit(host), 2);
+    assert_int_equal(host_limit(host, 0), 2);
     second->ready = true;
-    assert_int_equal(host_limit(host), 32);
+    assert_int_equal(host_limit(host, 0), 32);
     host_connection_remove(second);
     assert_ptr_equal(host_table_connection(&table, 1000000), connection);
     host_responded(host, HOST_HTTP1);
     host_connection_remove(connection);
     assert_null(host_table_connection(&table, 1000000));
-    assert_int_equal(host_limit(host), 32);
+    assert_int_equal(host_limit(host, 0), 32);
     host_table_finish(&table);
 }
 
@@ -179,9 +179,9 @@ static void two_requests_on_one_connection_are_http2(void **state)
     struct http_host *host = host_table_get(&table, &vault, 32);
     struct http_connection *connection = host_connection_add(host, 1000000, state, 0);
     connection->ready = true;
-    assert_int_equal(host_limit(host), 2);
+    assert_int_equal(host_limit(host, 0), 2);
     host_shares_connection(host);
-    assert_int_equal(host_limit(host), 32);
+    assert_int_equal(host_limit(host, 0), 32);
     assert_int_equal(host->protocol, HOST_HTTP2);
     host_connection_remove(connection);
     host_table_finish(&table);
@@ -220,20 +220,74 @@ static void requests_over_http2_grow_while_one_connection_carries_them(void **st
     list_insert_before(&connections[0]->calls, &calls[0]);
     for (int i = 0; i < 1000; i++)
         host_responded(host, HOST_HTTP2);
-    assert_int_equal(host_limit(host), HOST_STREAMS_MAX);
+    assert_int_equal(host_limit(host, 0), HOST_STREAMS_MAX);
     list_insert_before(&connections[1]->calls, &calls[1]);
     host_responded(host, HOST_HTTP2); /* two are in order */
-    assert_int_equal(host_limit(host), HOST_STREAMS_MAX);
+    assert_int_equal(host_limit(host, 0), HOST_STREAMS_MAX);
     list_insert_before(&connections[2]->calls, &calls[2]);
     host_responded(host, HOST_HTTP2);
-    assert_int_equal(host_limit(host), HOST_STREAMS_MAX - 1);
+    assert_int_equal(host_limit(host, 0), HOST_STREAMS_MAX - 1);
     for (int i = 0; i < 1000; i++)
         host_responded(host, HOST_HTTP2);
-    assert_int_equal(host_limit(host), HOST_STREAMS_MIN);
+    assert_int_equal(host_limit(host, 0), HOST_STREAMS_MIN);
     for (int i = 0; i < 3; i++) {
         list_remove(&calls[i]);
         host_connection_remove(connections[i]);
     }
+    host_table_finish(&table);
+}
+
+static void a_host_gets_as_many_connections_as_are_let_through(void **state)
+{
+    enum { LET = 3, SENT = 10 };
+    (void)state;
+    struct host_table table;
+    struct http_connection *connections[LET];
+    host_table_init(&table);
+    struct http_host *host = host_table_get(&table, &vault, 32);
+    for (int i = 0; i < LET; i++)
+        connections[i] = host_connection_add(host, 1000000 + i, state, 0);
+    assert_false(host_has_let_through(host));
+    connections[0]->ready = true;
+    assert_false(host_has_let_through(host)); /* it may be HTTP/2 */
+    connections[1]->ready = connections[2]->ready = true;
+    assert_true(host_has_let_through(host));
+    for (host->in_flight = SENT - 1; host->in_flight >= LET; host->in_flight--) {
+        assert_int_equal(host_turned_away(host, 5000), host->in_flight == SENT - 1);
+        assert_int_equal(host_limit(host, 5000), host->in_flight);
+    }
+    for (; host->in_flight > 0; host->in_flight--) /* those that stand are let through, busy or not */
+        assert_false(host_turned_away(host, 5000));
+    assert_int_equal(host_limit(host, 5000), LET);
+    host_responded(host, HOST_HTTP1);
+    assert_int_equal(host_limit(host, 5000 + HOST_LIMITED_MS - 1), LET);
+    assert_int_equal(host_limit(host, 5000 + HOST_LIMITED_MS), 2 * LET);
+    assert_int_equal(host_limit(host, 5000 + 3 * HOST_LIMITED_MS), 8 * LET);
+    assert_int_equal(host_limit(host, 5000 + 4 * (uint64_t)HOST_LIMITED_MS), 32);
+    assert_int_equal(host_limit(host, UINT64_MAX), 32);
+    host_turned_away_again(host);
+    assert_int_equal(host_limit(host, 5000), 32);
+    host_responded(host, HOST_HTTP2);
+    assert_false(host_has_let_through(host));
+    for (int i = 0; i < LET; i++)
+        host_connection_remove(connections[i]);
+    host_table_finish(&table);
+}
+
+static void a_connection_is_late_by_what_others_took(void **state)
+{
+    (void)state;
+    struct host_table table;
+    host_table_init(&table);
+    struct http_host *host = host_table_get(&table, &vault, 32);
+    assert_int_equal(host_connect_late_ms(host), HOST_CONNECT_LATE_MS);
+    host_connected(host, 20);
+    assert_int_equal(host_connect_late_ms(host), HOST_CONNECT_LATE_MS);
+    host_connected(host, 1200);
+    assert_int_equal(host_connect_late_ms(host), 4800);
+    for (int i = 0; i < 100; i++)
+        host_connected(host, 20);
+    assert_int_equal(host_connect_late_ms(host), HOST_CONNECT_LATE_MS);
     host_table_finish(&table);
 }
 
@@ -267,6 +321,8 @@ int main(void)
         cmocka_unit_test(two_requests_on_one_connection_are_http2),
         cmocka_unit_test(a_connection_that_serves_the_next_request_at_once_is_not_shared),
         cmocka_unit_test(requests_over_http2_grow_while_one_connection_carries_them),
+        cmocka_unit_test(a_host_gets_as_many_connections_as_are_let_through),
+        cmocka_unit_test(a_connection_is_late_by_what_others_took),
         cmocka_unit_test(a_response_is_late_by_what_the_host_usually_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

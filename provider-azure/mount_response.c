@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/base/alloc.h"
+#include "common/base/secret.h"
 #include "provider-azure/content/compose.h"
 #include "provider-azure/fallback_warning.h"
 #include "provider-azure/objects/aggregate_error.h"
@@ -448,7 +449,7 @@ int mount_response_emit(struct mount_response *response, const struct response_w
 
 struct mount_response *mount_response_create(const struct response_input *input, struct error **err)
 {
-    struct mount_response *response = calloc(1, sizeof(*response));
+    struct mount_response *response = secret_calloc(1, sizeof(*response));
     if (response != NULL) {
         response->options = input->options;
         response->objects = input->objects;
@@ -456,7 +457,7 @@ struct mount_response *mount_response_create(const struct response_input *input,
         response->own_vault = input->own_vault;
         aggregate_error_init(&response->failures);
         response->outputs = fetch_outputs(input->fetch, &response->n);
-        response->contents = calloc(response->n + 1, sizeof(*response->contents));
+        response->contents = secret_calloc(response->n + 1, sizeof(*response->contents));
     }
     if (response == NULL || response->outputs == NULL || response->contents == NULL) {
         (void)error_no_memory(err, NULL);
@@ -477,8 +478,8 @@ void mount_response_destroy(struct mount_response *response)
         buffer_finish(&response->composed[i]);
     free(response->composed);
     error_free(response->compose_failure);
-    free(response->contents);
+    secret_free(response->contents);
     free(response->outputs);
     error_free(aggregate_error_finish(&response->failures));
-    free(response);
+    secret_free(response);
 }

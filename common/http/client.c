@@ -42,7 +42,7 @@ static void call_free(struct http_call *call)
     buffer_finish(&call->response.body);
     header_fields_finish(&call->fields);
     error_free(call->failure);
-    free(call);
+    secret_free(call);
 }
 
 static void call_deliver(struct http_call *call, enum http_hop hop, const struct error *error)
@@ -157,7 +157,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
                                   http_callback *callback, void *arg, struct error **err)
 {
     assert(!client->destroyed && !curl_loop_inside(client->curl));
-    struct http_call *call = calloc(1, sizeof(*call));
+    struct http_call *call = secret_calloc(1, sizeof(*call));
     if (call == NULL) {
         (void)error_no_memory(err, "an HTTP call");
         return NULL;

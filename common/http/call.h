@@ -154,7 +154,8 @@ void http_call_release(struct http_call *call);
 enum http_hop http_call_failure(const struct http_call *call, struct error **err);
 /* The same for a call whose deadline has passed. */
 enum http_hop http_call_timed_out(const struct http_call *call, struct error **err);
-/* Whether a transfer failed before its connection stood, and not for a certificate: nothing was sent. */
+/* Whether a transfer failed before its connection stood, so that nothing was sent, and neither for a
+ * certificate nor because a proxy refuses such requests. */
 bool http_call_got_no_connection(const struct http_call *call);
 
 /* --- dispatch.c: when a call is handed to curl, and when it is taken back --- */

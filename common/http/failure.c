@@ -191,8 +191,18 @@ static enum http_hop exchange_failed(const struct http_call *call, struct error 
     return HTTP_HOP_RECEIVE;
 }
 
+/* Of a proxy: it has no room for the connection, rather than refusing these credentials or this host. */
+static bool is_for_lack_of_room(long connect_status)
+{
+    return connect_status < 300 || connect_status == 429 || connect_status >= 500;
+}
+
 bool http_call_got_no_connection(const struct http_call *call)
 {
+    long connect_status = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    if (!is_for_lack_of_room(connect_status))
+        return false;
     switch (call->result) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_OPERATION_TIMEDOUT:

@@ -30,9 +30,9 @@ class LimitedProxy(Proxy):
         try:
             if lets:
                 super()._serve(client)
-            elif self.kind == "503":
+            elif self.kind.isdigit():
                 client.recv(4096)
-                client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+                client.sendall(f"HTTP/1.1 {self.kind} No\r\nContent-Length: 0\r\n\r\n".encode())
             elif self.kind == "silent":
                 while client.recv(4096):
                     pass
@@ -84,3 +84,11 @@ def test_the_first_mount_repeats_what_was_not_let_through_on_the_connections_the
     assert mounted(pods) == ALL
     served = [request for request in emulator.requests() if request["service"] == "vault"]
     assert len(served) == len(NAMES)
+
+
+@pytest.mark.parametrize("proxy", ["403", "407"], indirect=True)
+def test_a_proxy_that_refuses_a_request_says_nothing_about_the_number_of_connections(pods, proxy):
+    """Credentials belong to a class: a wrong password in one must not slow the others down."""
+    pods.outcome(mount_request(NAMES))
+    assert proxy.turned_away > 0, "nothing was tested"
+    assert "were not let through" not in pods.program.log

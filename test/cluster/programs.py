@@ -20,6 +20,13 @@ AUDIT_POLICY = {
 }
 
 
+def stop_running(popen):
+    """Returns when all threads stand: the signal only asks them to."""
+    popen.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{popen.pid}/task")
+    wait_until(lambda: all(") T " in (thread / "stat").read_text() for thread in threads.iterdir()), what="all threads to stop")
+
+
 def kubernetes_programs(*names):
     """The directory of these programs; builds them when they are not there yet. AssertionError when that is not possible."""
     done = subprocess.run(["bash", ROOT / "test/cluster/get-kubernetes.sh", *names], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -92,7 +99,7 @@ class ApiServer:
 
     def pause(self):
         """The kernel still accepts connections, and nothing responds."""
-        self.process.popen.send_signal(signal.SIGSTOP)
+        stop_running(self.process.popen)
 
     def resume(self):
         self.process.popen.send_signal(signal.SIGCONT)
@@ -142,7 +149,7 @@ class ControllerManager(Process):
 
     def pause(self):
         """No controller acts until resume()."""
-        self.popen.send_signal(signal.SIGSTOP)
+        stop_running(self.popen)
 
     def resume(self):
         self.popen.send_signal(signal.SIGCONT)

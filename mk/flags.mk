@@ -18,7 +18,7 @@ HARDEN := -fstack-protector-strong -fPIE $(call cc-option,-fstack-clash-protecti
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 # Beside the machine code of an object, for the programs that are optimized as a whole (mk/rules.mk); none with `LTO=`.
-# With them the assembler writes the directory of the sources into debug information, unless it is told another name.
+# With them the assembler writes the directory of the sources into debug information: the option gives it another name.
 LTO := -flto -ffat-lto-objects -Wa,--debug-prefix-map=$(CURDIR)=/src
 
 OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)

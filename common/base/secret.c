@@ -17,7 +17,7 @@
 #include "common/base/secret_arena.h"
 #include "common/base/secret_cache.h"
 
-enum { WIPE_PAGES_MIN = 128 * 1024 };
+enum { WIPE_PAGES_MIN = 64 * 1024 };
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */

@@ -23,16 +23,11 @@ enum {
     STATE_USED = 0x40, /* plus the order */
     STATE_FREE = 0x80, /* plus the order */
     STATE_ORDER = 0x3f,
-    GIVE_BACK_BYTES = 64 * 1024, /* pages of larger free blocks go back to the kernel */
 };
 
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
 #endif
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
-#endif
-
 struct arena {
     uint8_t *base; /* NULL = there is none */
     size_t size;
@@ -202,11 +197,6 @@ static void release(uint8_t *block, unsigned order)
 
 void secret_arena_free(void *ptr)
 {
-    size_t size = secret_arena_block_size(ptr);
-
-    /* Kernels before 5.18 keep the pages: the arena's size is the most they are. */
-    if (size >= GIVE_BACK_BYTES)
-        (void)madvise(ptr, size, MADV_DONTNEED_LOCKED);
     (void)pthread_mutex_lock(&arena.mutex);
     release(ptr, *state_of(ptr) & STATE_ORDER);
     (void)pthread_mutex_unlock(&arena.mutex);

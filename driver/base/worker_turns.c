@@ -47,9 +47,10 @@ static void set_timer(struct worker_pool *pool, long ns)
     (void)timerfd_settime(pool->timer_fd, 0, &time, NULL);
 }
 
-/* The other runner is to look after the work that begins. To start a timer for it, and to stop it afterwards,
- * would have the processor's clock programmed anew twice, which costs a virtual machine 10 us. So one timer
- * serves for all works that begin in its first half, and expires after the last one for nothing. */
+/* Starts the timer that lets the other runner take the loop over, unless it runs for long enough. A timer for
+ * each work, stopped when the work has ended, would program the processor's clock twice, which costs 10 us in
+ * a virtual machine. So one serves all works that begin in its first half, and expires for nothing after the
+ * last one. */
 static void have_watched(struct worker_pool *pool)
 {
     uint64_t now = uv_hrtime();

@@ -64,7 +64,8 @@ struct http_call {
     enum call_stop stop;
     bool repeatable; /* see struct http_request */
     bool slow;
-    bool restarted; /* once is enough */
+    bool restarted;   /* once is enough */
+    bool turned_away; /* that is why */
 
     struct call_target target;
     struct resolver_wait *lookup;

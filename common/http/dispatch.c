@@ -46,7 +46,7 @@ static uint64_t late_at(const struct http_call *call)
 {
     const struct http_connection *connection = call->connection;
     if (connection == NULL && !call->restarted && host_has_let_through(call->host) &&
-        host_opens(call->host, call))
+        host_attempt(call->host, call) != NULL)
         return add_ms(call->sent_ms, host_connect_late_ms(call->host));
     if (!call->may_be_late || connection == NULL)
         return UINT64_MAX;
@@ -197,8 +197,10 @@ static bool has_bytes(const struct http_connection *connection)
 
 bool http_call_is_late(const struct http_call *call)
 {
+    const struct http_connection *connection =
+        call->connection != NULL ? call->connection : host_attempt(call->host, call);
     return call->state == CALL_TRANSFER && late_at(call) <= uv_now(call->client->loop) &&
-           (call->connection == NULL || !has_bytes(call->connection));
+           connection != NULL && !has_bytes(connection);
 }
 
 static void start_again(struct http_call *call, bool fresh)
@@ -270,6 +272,7 @@ static void turned_away(struct http_call *call, const struct error *reason)
         log_warning(call->client->log,
                     "some connections were not let through, sending fewer requests at a time",
                     LOG_STR("host", host->name), LOG_UINT("port", host->port), LOG_ERR(reason));
+    call->turned_away = true;
     start_again(call, /* fresh= */ false);
     http_host_pump(call->client, host);
 }
@@ -278,10 +281,10 @@ bool http_call_try_again(struct http_call *call, const struct error *reason)
 {
     if (!http_call_got_no_connection(call) || !host_has_let_through(call->host))
         return false;
-    if (call->restarted) {
+    if (call->turned_away)
         host_turned_away_again(call->host);
+    if (call->restarted)
         return false;
-    }
     turned_away(call, reason);
     return true;
 }

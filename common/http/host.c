@@ -270,14 +270,14 @@ void host_connection_remove(struct http_connection *connection)
     free(connection);
 }
 
-bool host_opens(const struct http_host *host, const void *opener)
+struct http_connection *host_attempt(const struct http_host *host, const void *opener)
 {
     for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
-        const struct http_connection *connection = container_of(link, struct http_connection, link);
+        struct http_connection *connection = container_of(link, struct http_connection, link);
         if (!connection->ready && connection->opener == opener)
-            return true;
+            return connection;
     }
-    return false;
+    return NULL;
 }
 
 void host_forget_attempts(struct http_host *host, const void *opener)

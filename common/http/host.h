@@ -170,8 +170,8 @@ struct http_connection *host_connection_add(struct http_host *host, curl_socket_
 /* The socket is about to be closed; no call uses it. */
 void host_connection_remove(struct http_connection *connection);
 
-/* Whether a socket was made for this call that is no connection yet. */
-bool host_opens(const struct http_host *host, const void *opener);
+/* The socket that was made for this call and is no connection yet; NULL when there is none. */
+struct http_connection *host_attempt(const struct http_host *host, const void *opener);
 
 /* A call has ended: forgets the sockets that were made for it and never became connections. Before 8 curl
  * closes such a socket without a word. */

@@ -1,5 +1,7 @@
 """What lies between provider and vault lets fewer connections through than a class has objects: gateways, firewalls, proxies with a limit for each client."""
 
+import socket
+import struct
 import threading
 
 import pytest
@@ -14,7 +16,7 @@ ALL = {name: f"value of {name}".encode() for name in NAMES}
 
 
 class LimitedProxy(Proxy):
-    """Lets LIMIT connections through at the same time. What comes beyond is closed, refused, or never served."""
+    """Lets LIMIT connections through at the same time. What comes beyond is closed, refused (the kind is a status), or never served."""
 
     def __init__(self, kind, limit=LIMIT):
         self.kind, self.limit = kind, limit
@@ -33,6 +35,11 @@ class LimitedProxy(Proxy):
             elif self.kind.isdigit():
                 client.recv(4096)
                 client.sendall(f"HTTP/1.1 {self.kind} No\r\nContent-Length: 0\r\n\r\n".encode())
+            elif self.kind == "reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif self.kind == "tunnel closed":
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             elif self.kind == "silent":
                 while client.recv(4096):
                     pass
@@ -44,7 +51,7 @@ class LimitedProxy(Proxy):
                 self.open -= lets
 
 
-@pytest.fixture(params=["closed", "503", "silent"])
+@pytest.fixture(params=["closed", "reset", "503", "429", "tunnel closed", "silent"])
 def proxy(request):
     proxy = LimitedProxy(request.param)
     yield proxy

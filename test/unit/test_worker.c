@@ -180,8 +180,9 @@ struct turns {
     uv_timer_t timer;
     uv_sem_t gate;
     bool is_busy;
-    bool blocks;           /* work does, until the timer has fired meanwhile */
-    atomic_uint callbacks; /* that run now */
+    bool blocks;            /* work does, until the timer has fired meanwhile */
+    const unsigned *wanted; /* a number below: the turns go on until it is not 0, for HANG_S at most */
+    atomic_uint callbacks;  /* that run now */
     unsigned n_done, n_on_first, n_loop_elsewhere;
 };
 
@@ -228,7 +229,8 @@ static void turn_done(void *arg)
 {
     struct turns *turns = arg;
     enter_callback(turns);
-    if (++turns->n_done < 2 * TURNS)
+    /* The second thread may be late, and until it waits the workers do all work. */
+    if (++turns->n_done < 2 * TURNS || (turns->wanted != NULL && *turns->wanted == 0))
         start_turn(turns);
     else
         uv_close((uv_handle_t *)&turns->timer, NULL);
@@ -260,13 +262,13 @@ static void run_turns(struct fixture *fixture, struct turns *turns)
     (void)alarm(HANG_S);
     worker_pool_run(&fixture->loop, turns->is_busy ? is_busy : is_quiet, NULL);
     (void)alarm(0);
-    assert_int_equal(turns->n_done, 2 * TURNS);
+    assert_true(turns->n_done >= 2 * TURNS);
     uv_sem_destroy(&turns->gate);
 }
 
 static void work_that_comes_alone_is_done_by_the_thread_of_the_loop(void **state)
 {
-    struct turns turns = {.blocks = false};
+    struct turns turns = {.wanted = &turns.n_on_first};
     run_turns(*state, &turns);
     assert_true(turns.n_on_first > 0);
 }
@@ -281,7 +283,7 @@ static void while_the_loop_is_busy_it_is_done_by_workers(void **state)
 
 static void the_loop_goes_on_while_work_blocks_and_changes_its_thread(void **state)
 {
-    struct turns turns = {.blocks = true};
+    struct turns turns = {.blocks = true, .wanted = &turns.n_loop_elsewhere};
     run_turns(*state, &turns);
     assert_true(turns.n_loop_elsewhere > 0);
 }

@@ -10,6 +10,7 @@
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -36,7 +37,8 @@ def measure(arguments, save, results):
         scratch = Path(directory)
         (scratch / "cloud").mkdir()
         emulator = cloud.Cloud(scratch / "cloud")
-        nodes = {build: node.Node(scratch / build, emulator, build) for build in arguments.builds.split(",")}
+        nodes = {build: [node.Node(scratch / name, emulator, build) for name in (build, f"{build}-other")]
+                 for build in arguments.builds.split(",")}
         try:
             for growth in growths:
                 sizes = growth.quick if arguments.quick else growth.sizes
@@ -49,11 +51,11 @@ def measure(arguments, save, results):
                     note(f"{growth.name}: {variant}")
                     emulator.set_http(protocols=[cases.PROTOCOLS[variant.protocol]])
                     emulator.reset_counters()
-                    entry[str(variant)] = run.run(nodes[variant.build], growth, sizes, variant)
+                    entry[str(variant)] = run.run(*nodes[variant.build], growth, sizes, variant)
                     save()
                 report.show(growth, entry)
         finally:
-            for one in nodes.values():
+            for one in itertools.chain.from_iterable(nodes.values()):
                 one.stop()
             emulator.kill()
 

@@ -7,6 +7,7 @@ from growth import cloud
 from harness.process import BUILD, ROOT, Process, wait_until
 
 PROGRAMS = {"static": ROOT / "build/static/bin", "dynamic": BUILD / "bin"}
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private", "--"]  # what one node mounts is not in the way of another
 
 
 def cpu_ms(process):
@@ -32,8 +33,9 @@ class Node:
                                              "--cloud-name=AzureStackCloud", "--healthz-port=0", "--prometheus-port=0"], self.directory,
                                 env=self.emulator.provider_environment())
         wait_until(provider_socket.exists, what="the provider to serve")
-        self.driver = Process("driver", [self.programs / "secrets-store-driver", f"--endpoint=unix://{socket}", "--nodeid=bench", "--class-dir=",
-                                         f"--kubeconfig={self.emulator.kubeconfig}", f"--provider-volume={self.directory}/providers",
+        self.driver = Process("driver", [*OWN_MOUNTS, self.programs / "secrets-store-driver", f"--endpoint=unix://{socket}",
+                                         f"--nodeid={self.directory.name}", "--class-dir=", f"--kubeconfig={self.emulator.kubeconfig}",
+                                         f"--provider-volume={self.directory}/providers",
                                          "--additional-provider-volume-paths=", "--metrics-addr=0", "--health-addr=0", "--registration-dir=",
                                          "--enable-secret-rotation=true", "--rotation-poll-interval=1h"], self.directory)
         wait_until(socket.exists, what="the driver to serve")
@@ -63,7 +65,7 @@ class Node:
         """The figures of both. No kubelet removes a volume before its status is written: over HTTP/1.1, to give up a request that was sent costs its
         connection."""
         self._passes += 1
-        prefix = f"{self.programs.parent.name}{self._passes}"
+        prefix = f"pass{self._passes}"
         mounted = self.mount(class_name, volumes, *flags, prefix=prefix)
         removed = self.remove(class_name, volumes, *flags, prefix=prefix)
         both = {name: mounted[name] + removed[name] for name in ("driver_cpu_ms", "provider_cpu_ms")}
@@ -83,7 +85,7 @@ class Node:
         words = subprocess.run(
             [BUILD / "bin/secrets-store-bench", f"--endpoint={self.directory}/csi.sock", f"--kubelet-dir={self.directory}/kubelet",
              f"--clientid-file={self.directory}/clientid", f"--clientsecret-file={self.directory}/clientsecret", f"--class={class_name}",
-             f"--volumes={volumes}", f"--prefix={prefix}", *flags],
+             f"--volumes={volumes}", f"--prefix={self.directory.name}-{prefix}", *flags],
             check=True, capture_output=True, text=True).stdout.split()
         self.settle()
         said = dict(word.split("=") for word in words)

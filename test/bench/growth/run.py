@@ -4,7 +4,8 @@ from growth import cases
 from growth.fit import median
 
 ROUNDS = 3
-FEW, PROBES, PROBE_ROUNDS = 10, 50, 5  # volumes that are mounted when the first ones are measured, and how they are
+FEW = 10  # volumes that are mounted when the first ones are measured
+PROBES, PROBE_ROUNDS, COMPARED_ROUNDS = 50, 5, 15  # volumes of a round, and rounds
 
 
 def medians(rounds):
@@ -43,47 +44,52 @@ def _many(node, class_name, size, *flags):
 
 
 def _probe(node, class_name, flags):
-    """One more volume, published and removed: a median, because a busy machine delays some."""
-    rounds = [_each(node.mount_and_remove(class_name, PROBES, *flags), PROBES) for _ in range(PROBE_ROUNDS)]
-    return medians(rounds)
+    """The figures of one more volume, published and removed."""
+    return _each(node.mount_and_remove(class_name, PROBES, *flags), PROBES)
 
 
-def _volumes(node, sizes, sharing, label):
-    """(points, each): figures with so many volumes mounted, and those of one volume among the first ones and the last ones."""
+def _probes(node, class_name, flags):
+    """A median, because a busy machine delays some."""
+    return medians([_probe(node, class_name, flags) for _ in range(PROBE_ROUNDS)])
+
+
+def _compare(few, many, class_name, flags):
+    """The figures of one more volume on either node, by turns: the machine is as fast for the one as for the other."""
+    rounds = [(_probe(few, class_name, flags), _probe(many, class_name, flags)) for _ in range(COMPARED_ROUNDS)]
+    first, last = (medians(list(of_node)) for of_node in zip(*rounds))
+    return {name: {"first": first[name], "last": last[name]} for name in ("driver_cpu_ms", "provider_cpu_ms", "latency_ms")}
+
+
+def _volumes(node, other, sizes, sharing, label):
+    """(points, each): figures with so many volumes mounted, and those of one volume among the last ones and, on the other node, among the
+    first ones."""
     class_name, flags = _class("volumes", sharing)
-    node.start()
     probe_flags = [*flags, "--first=0"]
-    used = {"driver_cpu_ms": 0, "provider_cpu_ms": 0}
-    points, mounted = [], 0
-
-    def grow(size):
-        nonlocal mounted
-        figures = node.mount(class_name, size - mounted, *flags, f"--first={mounted}", prefix=label)
-        mounted = size
-        for name in used:
-            used[name] += figures[name]
-        return figures
-
-    grow(FEW)
-    _probe(node, class_name, probe_flags)  # what is allocated once is allocated now
-    first = [_probe(node, class_name, probe_flags)]
+    cpu = ("driver_cpu_ms", "provider_cpu_ms")
+    for one in (other, node):
+        one.start()
+        few = one.mount(class_name, FEW, *flags, prefix=label)
+        _probes(one, class_name, probe_flags)  # what is allocated once is allocated now
+    used, mounted, points = {name: few[name] for name in cpu}, FEW, []
     for size in sizes:
-        kept = grow(size) if size > mounted else node.sizes()
-        probed = _probe(node, class_name, probe_flags)
-        points.append({**kept, **used, "latency_ms": probed["latency_ms"]})
-    last = probed
-    node.remove(class_name, mounted - FEW, f"--first={FEW}", prefix=label)
-    first.append(_probe(node, class_name, probe_flags))  # again, because the machine may have become slower meanwhile
-    node.remove(class_name, FEW, prefix=label)
-    each = {name: {"first": (first[0][name] + first[1][name]) / 2, "last": last[name]} for name in (*used, "latency_ms")}
+        kept = node.sizes()
+        if size > mounted:
+            kept = node.mount(class_name, size - mounted, *flags, f"--first={mounted}", prefix=label)
+            used = {name: used[name] + kept[name] for name in cpu}
+            mounted = size
+        points.append({**kept, **used, "latency_ms": _probes(node, class_name, probe_flags)["latency_ms"]})
+        _probes(other, class_name, probe_flags)  # both are to have done the same
+    each = _compare(other, node, class_name, probe_flags)
+    for one, count in ((node, mounted), (other, FEW)):
+        one.remove(class_name, count, prefix=label)
     return points, each
 
 
-def run(node, growth, sizes, variant):
-    """{"sizes", "points"}, and "each" for volumes."""
+def run(node, other, growth, sizes, variant):
+    """{"sizes", "points"}, and "each" for volumes. `other`: a node of the same build."""
     result = {"sizes": list(sizes)}
     if growth.name == "volumes":
-        result["points"], result["each"] = _volumes(node, sizes, variant.sharing, f"kept-{variant.protocol[5:]}-{variant.sharing}")
+        result["points"], result["each"] = _volumes(node, other, sizes, variant.sharing, f"kept-{variant.protocol[5:]}-{variant.sharing}")
     elif growth.name == "objects":
         result["points"] = [_contents(node, f"objects{size}", size, variant.sharing) for size in sizes]
     elif growth.name == "value":
@@ -94,4 +100,5 @@ def run(node, growth, sizes, variant):
         class_name, flags = _class("identities", variant.sharing)
         result["points"] = [_many(node, class_name, size, *flags, "--identity-per-volume") for size in sizes]
     node.stop()
+    other.stop()
     return result

@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ STORE = Path(os.environ.get("SCALE_STORE", ROOT / "build" / "bench-scale.json"))
 CHECKED = {"last pod after, s": (0.15, 5), "wait of a new pod, p99, s": (0.15, 5), "vault requests": (0.1, 20), "refused (429)": (0.35, 60),
            "time between two checks, p50, s": (0.15, 5)}
 REFUSED_SHARE = 0.01  # 429 may be off by so much of all requests: below the limit they come of bundled requests, which the model does not know
+CALIBRATIONS = 3
 SHORT_PATIENCE = 4  # few nodes differ more, and a busy machine counts thirty times
 
 
@@ -36,13 +38,15 @@ def note(text):
 
 
 def calibrate(nodes, scratch):
-    """The Machine: the time of one response, and requests a second of a cluster without limits."""
-    case = cases.Case("calibration", "", nodes=1, pods=1, classes=1, objects=1)
-    result = real.run(case, scratch / "one", unlimited=True)
-    response_s = max(0.001, result.first[0] / 2)  # a token and a secret
-    case = case.with_(nodes=nodes, pods=20, classes=20, objects=5, spread_s=0)
-    result = real.run(case, scratch / "many", unlimited=True)
-    return model.Machine(response_s, result.admitted / max(result.first_at))
+    """The Machine: the time of one response, and requests a second of a cluster without limits: medians, because a busy machine is slow at times."""
+    one = cases.Case("calibration", "", nodes=1, pods=1, classes=1, objects=1)
+    many = one.with_(nodes=nodes, pods=20, classes=20, objects=5, spread_s=0)
+    times, rates = [], []
+    for number in range(CALIBRATIONS):
+        times.append(max(0.001, real.run(one, scratch / f"one-{number}", unlimited=True).first[0] / 2))  # a token and a secret
+        result = real.run(many, scratch / f"many-{number}", unlimited=True)
+        rates.append(result.admitted / max(result.first_at))
+    return model.Machine(statistics.median(times), statistics.median(rates))
 
 
 def difference(name, measured, modelled, patience, requests):

@@ -36,7 +36,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,memcpy.c,strlen.c,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch,nghttp2-wipe.c,curl-text.patch}; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,memchr.c,memcpy.c,strlen.c,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch,nghttp2-wipe.c,curl-text.patch}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -91,8 +91,8 @@ build_musl() {
     sed -i 's/^\tif (g->next != g) return 1;$/\tif (g->next != g \&\& !(is_bouncing(sc) \&\& g->next \&\& g->next->next == g)) return 1;/' \
         "$source/src/malloc/mallocng/free.c"
     grep -q 'is_bouncing(sc) && g->next && g->next->next == g' "$source/src/malloc/mallocng/free.c"
-    # For amd64, memcpy() and strlen() in C; the assembly of memmove() jumps into that of memcpy().
-    cp "$root"/mk/static/{memcpy,strlen}.c "$source/src/string/x86_64/"
+    # For amd64, memchr(), memcpy() and strlen() in C; the assembly of memmove() jumps into that of memcpy().
+    cp "$root"/mk/static/{memchr,memcpy,strlen}.c "$source/src/string/x86_64/"
     rm "$source/src/string/x86_64/memcpy.s" "$source/src/string/x86_64/memmove.s"
     CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 $harden $maps" \
         "$source/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper

@@ -6,7 +6,7 @@ ARCH ?= $(HOST_ARCH)
 ifeq ($(origin STATIC_DEPS),undefined)
 STATIC_DEPS = $(eval STATIC_DEPS := $$(CACHE_DIR)/static-$$(shell { cat $(STATIC_RECIPE); gcc --version; } | sha256sum | cut -c1-12))$(STATIC_DEPS)
 endif
-STATIC_RECIPE := mk/static/sources mk/static/build.sh mk/static/memcpy.c mk/static/strlen.c mk/static/mbedtls_config.h mk/static/mbedtls-curve25519.patch \
+STATIC_RECIPE := mk/static/sources mk/static/build.sh mk/static/memchr.c mk/static/memcpy.c mk/static/strlen.c mk/static/mbedtls_config.h mk/static/mbedtls-curve25519.patch \
 	mk/static/mbedtls-certificates.patch mk/static/nghttp2-wipe.c mk/static/curl-text.patch
 STATIC_B := build/static$(if $(filter $(HOST_ARCH),$(ARCH)),,-$(ARCH))
 STATIC_TRIPLE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-linux-gnu

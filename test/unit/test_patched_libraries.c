@@ -281,6 +281,46 @@ static void the_length_of_a_text_is_found_without_what_lies_behind(void **state)
     free_page((uint8_t *)end);
 }
 
+/* --- the C library's memchr() --- */
+
+static void *(*volatile find)(const void *, int, size_t) = memchr;
+
+static void the_first_of_equal_bytes_is_found_within_the_length(void **state)
+{
+    char block[LONGEST + 2 * SHIFTS];
+    (void)state;
+    for (size_t len = 0; len <= LONGEST; len++) {
+        for (size_t shift = 0; shift < SHIFTS; shift++) {
+            memset(block, 0xe9, sizeof(block)); /* before the block and behind it */
+            memset(block + shift, 'x', len);
+            assert_null(find(block + shift, 0xe9, len));
+            for (size_t at = 0; at < len; at++) {
+                block[shift + at] = (char)0xe9;
+                block[shift + len - 1] = (char)0xe9;
+                assert_ptr_equal(find(block + shift, 0xe9, len), block + shift + at);
+                assert_ptr_equal(find(block + shift, 0x1e9, SIZE_MAX), block + shift + at);
+                memset(block + shift, 'x', len);
+            }
+        }
+    }
+}
+
+static void a_byte_is_found_without_what_lies_behind(void **state)
+{
+    char *end = (char *)end_of_page();
+    (void)state;
+    memset(end - LONGEST, 'x', LONGEST);
+    for (size_t len = 0; len <= LONGEST; len++) {
+        assert_null(find(end - len, 0, len));
+        if (len > 0) {
+            end[-1] = '\0';
+            assert_ptr_equal(find(end - len, 0, len), end - 1);
+            end[-1] = 'x';
+        }
+    }
+    free_page((uint8_t *)end);
+}
+
 /* --- the C library's malloc() --- */
 
 /* Groups of blocks come, empty and come back, of each size class and in any order. */
@@ -327,6 +367,8 @@ int main(void)
         cmocka_unit_test(a_block_moves_over_itself_in_both_directions),
         cmocka_unit_test(a_text_ends_at_its_first_zero),
         cmocka_unit_test(the_length_of_a_text_is_found_without_what_lies_behind),
+        cmocka_unit_test(the_first_of_equal_bytes_is_found_within_the_length),
+        cmocka_unit_test(a_byte_is_found_without_what_lies_behind),
         cmocka_unit_test(blocks_keep_what_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,9 +82,11 @@ int volume_remove_mounted(const struct volume_target *target)
     errno = EBUSY;
     if (!is_only_mount(target) || find_path(target, removal.path) < 0)
         return -1;
-    removal.errnum = pthread_create(&thread, /* attr= */ NULL, run, &removal);
-    if (removal.errnum == 0)
+    int errnum = pthread_create(&thread, /* attr= */ NULL, run, &removal);
+    if (errnum == 0) {
         (void)pthread_join(thread, /* retval= */ NULL);
-    errno = removal.errnum;
-    return removal.errnum == 0 ? 0 : -1;
+        errnum = removal.errnum; /* which the thread may set before pthread_create() returns */
+    }
+    errno = errnum;
+    return errnum == 0 ? 0 : -1;
 }

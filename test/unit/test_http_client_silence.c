@@ -184,23 +184,34 @@ static void a_write_starts_again_only_if_the_server_may_get_it_twice(void **stat
     close_setup(&setup);
 }
 
+/* Seconds of a request after one that ended without a byte. */
+static double seconds_after_an_end(const struct kind *kind)
+{
+    struct setup setup;
+    open_setup(&setup, kind);
+    assert_int_equal(fetch(&setup.f, (struct http_request){.url = setup.hello}).status, 200);
+    (void)fall_silent(&setup.proxy);
+    struct outcome o = fetch(&setup.f, (struct http_request){.url = setup.hello, .timeout_ms = 300});
+    assert_int_equal(o.code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    uint64_t start_ns = uv_hrtime();
+    o = fetch(&setup.f, (struct http_request){.url = setup.hello});
+    double seconds = seconds_since(start_ns);
+    assert_int_equal(o.status, 200);
+    assert_true(o.new_connection);
+    close_setup(&setup);
+    return seconds;
+}
+
+/* One that waited for the silent connection would take a second each time; a busy machine, now and then. */
 static void a_request_that_ends_without_a_byte_takes_its_connection_along(void **state)
 {
     (void)state;
     static const struct kind *const kinds[] = {&http1, &http2};
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        struct setup setup;
-        open_setup(&setup, kinds[i]);
-        assert_int_equal(fetch(&setup.f, (struct http_request){.url = setup.hello}).status, 200);
-        (void)fall_silent(&setup.proxy);
-        struct outcome o = fetch(&setup.f, (struct http_request){.url = setup.hello, .timeout_ms = 300});
-        assert_int_equal(o.code, GRPC_STATUS_DEADLINE_EXCEEDED);
-        uint64_t start_ns = uv_hrtime();
-        o = fetch(&setup.f, (struct http_request){.url = setup.hello});
-        assert_int_equal(o.status, 200);
-        assert_true(o.new_connection);
-        assert_true(seconds_since(start_ns) < 0.9);
-        close_setup(&setup);
+        bool at_once = false;
+        for (int attempt = 0; attempt < 5 && !at_once; attempt++)
+            at_once = seconds_after_an_end(kinds[i]) < 0.9;
+        assert_true(at_once);
     }
 }
 
